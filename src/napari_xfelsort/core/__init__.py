@@ -1,0 +1,1 @@
+"""The science and the data model; knows no Qt, no napari and no file layout."""

@@ -1,0 +1,187 @@
+"""The events of one file or run, read lazily: what a reader must provide."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xfelsort.core.errors import Problem
+from napari_xfelsort.core.events import EventId, Peaks
+from napari_xfelsort.core.mask import PixelMask
+
+#: A rectangular part of a raw frame: one slice for each axis of the raw shape.
+Window = tuple[slice, ...]
+
+
+class EventSource(ABC):
+    """The events of one file or one facility run.
+
+    Sources are picklable, open their file on demand and may be used from several
+    threads and processes. Opening one reads metadata only.
+
+    Attributes
+    ----------
+    path : str
+        File or folder, as the user gave it.
+    layout : str
+        What wrote it, in words: ``"Cheetah CXI"``.
+    dataset : str
+        Where the frames are, for the user to read.
+    raw_shape : tuple of int
+        Shape of one raw frame.
+    dtype : numpy.dtype
+        Type of a pixel as stored.
+    problems : list of Problem
+        What could not be used.
+    """
+
+    path: str
+    layout: str
+    dataset: str
+    raw_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    problems: list[Problem]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of events."""
+
+    @abstractmethod
+    def read(
+        self, i: int, window: Window | None = None, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Raw frame of event ``i``, or only the given window of it.
+
+        Parameters
+        ----------
+        i : int
+            Index of the event in this source, from 0.
+        window : tuple of slice, optional
+            Part of the frame to read; the whole frame when omitted.
+        out : ndarray, optional
+            C-contiguous array of the result's shape and of ``dtype`` to fill.
+
+        Raises
+        ------
+        UnreadableFileError
+            If the event cannot be read; the text names file and event.
+        """
+
+    def read_many(self, indices: Sequence[int], window: Window | None = None) -> NDArray[Any]:
+        """Several events at once, stacked along a new first axis."""
+        shape = self.raw_shape
+        if window is not None:
+            shape = tuple(
+                len(range(*w.indices(n))) for w, n in zip(window, self.raw_shape, strict=True)
+            )
+        block = np.empty((len(indices), *shape), self.dtype)
+        for k, i in enumerate(indices):
+            self.read(i, window, out=block[k])
+        return block
+
+    @abstractmethod
+    def event_id(self, i: int) -> EventId:
+        """CrystFEL's name of event ``i``."""
+
+    def find(self, event: str) -> int | None:
+        """Index of the event with this CrystFEL event part, None if there is none."""
+        for i in range(len(self)):
+            if self.event_id(i).event == event:
+                return i
+        return None
+
+    def find_id(self, event: EventId) -> int | None:
+        """Index of the event with this name, None if it is not of this source."""
+        return self.find(event.event) if event.file == self.path else None
+
+    @property
+    def token(self) -> str:
+        """Key that changes when the file does; for caches."""
+        return self.path
+
+    def identifier(self, i: int) -> str | None:
+        """The facility's own name of event ``i`` (time stamp, train:pulse, tag)."""
+        return None
+
+    def photon_energy(self, i: int) -> float:
+        """Photon energy in eV, NaN when unknown."""
+        return float("nan")
+
+    def camera_length(self, i: int) -> float:
+        """Distance from the interaction point to the detector in metres, NaN when unknown."""
+        return float("nan")
+
+    def peaks(self, i: int) -> Peaks | None:
+        """Peaks stored with event ``i``, None when the file holds none."""
+        return None
+
+    def mask(self) -> PixelMask | None:
+        """Pixels that are bad in every event (raw shape), None when nothing is said."""
+        return None
+
+    def event_mask(self, i: int) -> PixelMask | None:
+        """Pixels that are bad in event ``i``; as `mask` when events do not differ."""
+        return self.mask()
+
+    def metadata(self, i: int) -> dict[str, Any]:
+        """What else the file says of event ``i``: ids, times, motor positions."""
+        return {}
+
+
+class ArraySource(EventSource):
+    """Events held in memory, for simulated data, masks from arrays and tests.
+
+    Parameters
+    ----------
+    frames : array_like, shape (events, ...raw shape)
+        The raw frames.
+    path : str
+        Name to use in event ids.
+    """
+
+    def __init__(
+        self,
+        frames: NDArray[Any],
+        path: str = "array",
+        mask: PixelMask | None = None,
+        photon_energy: float = float("nan"),
+        camera_length: float = float("nan"),
+    ) -> None:
+        self._frames = np.asarray(frames)
+        self.path = path
+        self.layout = "array"
+        self.dataset = ""
+        self.raw_shape = tuple(self._frames.shape[1:])
+        self.dtype = self._frames.dtype
+        self.problems = []
+        self._mask = mask
+        self._photon_energy = photon_energy
+        self._camera_length = camera_length
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def read(
+        self, i: int, window: Window | None = None, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        frame = self._frames[i] if window is None else self._frames[i][window]
+        if out is None:
+            return np.array(frame)
+        out[...] = frame
+        return out
+
+    def event_id(self, i: int) -> EventId:
+        return EventId(self.path, f"//{i}")
+
+    def mask(self) -> PixelMask | None:
+        return self._mask
+
+    def photon_energy(self, i: int) -> float:
+        return self._photon_energy
+
+    def camera_length(self, i: int) -> float:
+        return self._camera_length

@@ -1,0 +1,1 @@
+"""One module a file layout; turns files into event sources."""
