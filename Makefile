@@ -1,0 +1,46 @@
+# Two commands do everything on a machine with Python >= 3.11, pip and apt:
+#   make demo   set up, then the main job on simulated data
+#   make test   set up, then the whole test suite
+VENV ?= .venv
+BIN := $(VENV)/bin
+# What the demo writes; a folder that exists is left alone.
+OUT ?= xfelsort-demo
+PYTEST_ARGS ?=
+
+.PHONY: help demo test lint format bench clean
+
+help:
+	@echo "make demo    set up, then simulate, label, train and sort (writes $(OUT)/)"
+	@echo "make test    set up, then run all tests on a virtual display"
+	@echo "make lint    style and types"
+	@echo "make format  put the style right"
+	@echo "make bench   benchmarks against named references"
+	@echo "make clean   remove the environment and caches"
+
+$(VENV)/.installed-base: pyproject.toml tools/make-environment
+	tools/make-environment $(VENV) base
+
+$(VENV)/.installed-dev: pyproject.toml tools/make-environment
+	tools/make-environment $(VENV) dev
+
+demo: $(VENV)/.installed-base
+	$(BIN)/xfelsort demo $(OUT)
+
+test: $(VENV)/.installed-dev
+	tools/install-system-packages
+	tools/with-display $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
