@@ -1,0 +1,263 @@
+"""The files labels are kept in: one append-only journal a labeller.
+
+A line is ``time,file,event,label,source,note``; a line counts only when all its six
+fields and its line end are there, so a line that was being written when the power
+went is never mistaken for a label.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from napari_xfelsort.core.atomic import flush_folder
+from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.events import EventId
+
+HEADER = ("time", "file", "event", "label", "source", "note")
+#: May be stored as a label, but is no class: the event is left out of training.
+IGNORE = "ignore"
+#: Words that say that there is no label.
+NOT_LABELS = ("undecided", "unsure", "failed")
+#: Ends a torn line so that it can never read as a label: more fields than a line has.
+_TORN = b"," * len(HEADER) + b"torn"
+_WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_MAX_WARNINGS = 3
+
+
+class LabelEntry(NamedTuple):
+    """One line of a journal.
+
+    ``label`` is empty where the label was taken back; ``time`` is UTC.
+    """
+
+    time: datetime
+    event: EventId
+    label: str
+    source: str
+    note: str
+    labeller: str
+
+
+def check_class_name(name: str) -> str:
+    """The name, if it can name a class and its list file.
+
+    Raises
+    ------
+    LabelError
+        Says what is wrong with the name.
+    """
+    if name.casefold() in (IGNORE, *NOT_LABELS):
+        raise LabelError(f"{name!r} has a meaning of its own and cannot name a class.")
+    return _check_file_name(name, "class")
+
+
+@functools.lru_cache(maxsize=1024)
+def check_label(label: str) -> str:
+    """The label, if it is a class name or ``"ignore"``.
+
+    Raises
+    ------
+    LabelError
+        Says what is wrong with it.
+    """
+    return label if label == IGNORE else check_class_name(label)
+
+
+def check_labeller(name: str) -> str:
+    """The name, if it can name a labeller and a journal.
+
+    Raises
+    ------
+    LabelError
+        Says what is wrong with the name.
+    """
+    return _check_file_name(name, "labeller")
+
+
+def _check_file_name(name: str, what: str) -> str:
+    if not 0 < len(name.encode("utf-8", "replace")) <= 64:
+        raise LabelError(f"The name of a {what} must have 1 to 64 letters; {name!r} has not.")
+    allowed = all(c.isalnum() or c in " ._+-@()" for c in name)
+    if not allowed or name[0] in " .-" or name[-1] in " ." or _WINDOWS_DEVICE.fullmatch(name):
+        raise LabelError(
+            f"{name!r} cannot name a {what}: it becomes part of a file name, so use letters, "
+            "digits and _ + - @ ( ), and blanks and dots only inside."
+        )
+    return name
+
+
+class Journal:
+    """One labeller's journal.
+
+    Parameters
+    ----------
+    path : Path
+        ``labels-NAME.csv``; need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.labeller = path.stem.removeprefix("labels-")
+
+    @classmethod
+    def of(cls, folder: Path, labeller: str) -> Journal:
+        """The journal of a labeller in a folder."""
+        return cls(folder / f"labels-{check_labeller(labeller)}.csv")
+
+    @classmethod
+    def all_in(cls, folder: Path) -> list[Journal]:
+        """Every journal in a folder, by name."""
+        return [cls(path) for path in sorted(folder.glob("labels-*.csv")) if path.is_file()]
+
+    def read(self) -> tuple[list[LabelEntry], list[str]]:
+        """All lines that count, and a sentence for each that does not.
+
+        Raises
+        ------
+        LabelError
+            If the file cannot be read at all.
+        """
+        try:
+            text = self.path.read_bytes().decode("utf-8-sig", "surrogateescape")
+        except OSError as error:
+            raise LabelError(f"{self.path} cannot be read: {error.strerror}.") from error
+        *lines, rest = text.split("\n")
+        entries: list[LabelEntry] = []
+        problems = []
+        for number, line in enumerate(lines, start=1):
+            problem = self._read_line(line.rstrip("\r"), number, entries)
+            if problem:
+                problems.append(f"Line {number} of {self.path} {problem} and is skipped.")
+        warnings = problems[:_MAX_WARNINGS]
+        if len(problems) > _MAX_WARNINGS:
+            more = len(problems) - _MAX_WARNINGS
+            warnings.append(f"{more} more lines of {self.path} are skipped.")
+        if rest:
+            warnings.append(
+                f"The last line of {self.path} was cut off while it was written and is skipped; "
+                "label that event again."
+            )
+        return entries, warnings
+
+    def _read_line(self, line: str, number: int, entries: list[LabelEntry]) -> str:
+        """Add the entry of a line; what is wrong with the line, if anything."""
+        if not line.strip():
+            return ""
+        try:
+            fields = next(csv.reader([line], strict=True)) if '"' in line else line.split(",")
+        except csv.Error:
+            fields = []
+        if number == 1 and tuple(fields) == HEADER:
+            return ""
+        if line.endswith(_TORN.decode()):
+            return "was cut off while it was written"
+        if len(fields) != len(HEADER):
+            return f"has not the {len(HEADER)} fields of a label"
+        time, file, event, label, source, note = fields
+        try:
+            when = _parse_time(time)
+            if label:
+                check_label(label)
+        except (ValueError, LabelError) as error:
+            return f"has no usable time or label ({str(error).rstrip('.')})"
+        entries.append(LabelEntry(when, EventId(file, event), label, source, note, self.labeller))
+        return ""
+
+    def append(self, entries: Sequence[LabelEntry]) -> None:
+        """Add lines; they are on disk when this returns.
+
+        Raises
+        ------
+        LabelError
+            If a text has a line end in it, or the file cannot be written.
+        """
+        payload = _lines(_row(entry) for entry in entries)
+        try:
+            new = not self.path.exists()
+            with _locked(self.path) as handle:
+                _write_all(handle, self._opening(handle) + payload)
+                os.fsync(handle)
+            if new:
+                flush_folder(self.path.parent)
+        except OSError as error:
+            raise LabelError(
+                f"The label cannot be stored in {self.path}: {error.strerror}. It is not kept; "
+                "make room or choose another label folder."
+            ) from error
+
+    @staticmethod
+    def _opening(handle: int) -> bytes:
+        """What must come before new lines: the header, or the end of a torn line."""
+        size = os.fstat(handle).st_size
+        if size == 0:
+            return _lines([HEADER])
+        os.lseek(handle, size - 1, os.SEEK_SET)
+        return b"" if os.read(handle, 1) == b"\n" else _TORN + b"\n"
+
+
+def format_time(time: datetime) -> str:
+    """ISO 8601 in UTC, to the microsecond."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _parse_time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    if not 1970 <= time.year < 3000:  # later labels must be able to come after it
+        raise ValueError(f"the year is {time.year}")
+    return time
+
+
+def _row(entry: LabelEntry) -> tuple[str, ...]:
+    event = entry.event
+    row = (
+        format_time(entry.time),
+        event.file,
+        event.event,
+        entry.label,
+        entry.source,
+        entry.note,
+    )
+    if any(c in field for field in row for c in "\n\r\0"):
+        raise LabelError(f"The label of {str(event)!r} cannot be stored: a line end is in it.")
+    if not event.file:
+        raise LabelError("An event without a file name cannot be labelled.")
+    return row
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """The file opened for appending by one process at a time."""
+    handle = os.open(
+        path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666
+    )
+    try:
+        # Without locks (Windows, some network file systems) one write call must do.
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]

@@ -1,0 +1,91 @@
+"""Putting labels beside the events of a stack, however a path was written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_journal import LabelEntry
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.stack import EventStack
+
+#: What an event is known by: its file (resolved where it exists) and its event part.
+EventKey = tuple[str, str]
+
+
+class Alignment(NamedTuple):
+    """Labels put beside the events of a stack.
+
+    Attributes
+    ----------
+    labels : list of str or None
+        One for each event of the stack.
+    unmatched : list of EventId
+        Labelled events that are not in the stack.
+    warnings : list of str
+        Files that were recognised by their name alone.
+    """
+
+    labels: list[str | None]
+    unmatched: list[EventId]
+    warnings: list[str]
+
+
+def match_labels(latest: Mapping[EventKey, LabelEntry], stack: EventStack) -> Alignment:
+    """Labels beside the events of a stack; see `LabelStore.match`."""
+    keys = stack_keys(stack)
+    renamed, warnings = _recognise({file for file, _ in latest}, {file for file, _ in keys})
+    by_key: dict[EventKey, LabelEntry] = {}
+    for (file, event), entry in sorted(latest.items(), key=lambda item: item[1].time):
+        by_key[renamed.get(file, file), event] = entry
+    found = [by_key.get(key) for key in keys]
+    labels = [entry.label or None if entry else None for entry in found]
+    present = set(keys)
+    unmatched = [e.event for key, e in by_key.items() if e.label and key not in present]
+    return Alignment(labels, unmatched, warnings)
+
+
+def resolved_file(file: str, bases: Sequence[Path]) -> str:
+    """The resolved path of a file; as it is written where it does not exist."""
+    if os.path.isabs(file):
+        return os.path.realpath(file)
+    for base in bases:
+        path = base / file
+        if path.exists():
+            return os.path.realpath(path)
+    return os.path.normpath(file)
+
+
+def stack_keys(stack: EventStack) -> list[EventKey]:
+    """What each event of a stack is known by."""
+    files: dict[str, str] = {}
+    keys: list[EventKey] = [("", "")] * len(stack)
+    for block in stack.blocks(1 << 16):
+        for index, position in zip(block.indices.tolist(), block.positions.tolist(), strict=True):
+            event = block.source.event_id(index)
+            file = files.get(event.file)
+            if file is None:
+                file = files[event.file] = resolved_file(event.file, (Path(),))
+            keys[position] = (file, event.event)
+    return keys
+
+
+def _recognise(wanted: set[str], files: set[str]) -> tuple[dict[str, str], list[str]]:
+    """Files of the stack meant by relative paths that lead nowhere from here."""
+    by_name: dict[str, list[str]] = {}
+    for file in files:
+        by_name.setdefault(os.path.basename(file), []).append(file)
+    renamed: dict[str, str] = {}
+    warnings = []
+    for file in sorted(wanted - files):
+        if os.path.isabs(file):
+            continue
+        hits = [f for f in by_name.get(os.path.basename(file), []) if f.endswith(os.sep + file)]
+        if len(hits) == 1:
+            renamed[file] = hits[0]
+            warnings.append(f"Labels of {file} are taken for {hits[0]}, by the name alone.")
+    return renamed, warnings

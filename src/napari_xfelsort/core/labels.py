@@ -1,0 +1,399 @@
+"""Who labelled which event as what, when: kept so that no label is ever lost."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_xfelsort.core.atomic import atomic_write
+from napari_xfelsort.core.errors import LabelError, OutputError
+from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_journal import (
+    IGNORE,
+    Journal,
+    LabelEntry,
+    check_class_name,
+    check_label,
+)
+from napari_xfelsort.core.label_match import Alignment, EventKey, match_labels, resolved_file
+from napari_xfelsort.core.lists import read_list, write_list
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.stack import EventStack
+
+
+class ImportSummary(NamedTuple):
+    """What `LabelStore.import_lists` took.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        Events labelled, for each class.
+    repeated : dict of str to int
+        Lines that named an event again, for each class.
+    """
+
+    counts: dict[str, int]
+    repeated: dict[str, int]
+
+
+class LabelStore:
+    """A folder of labels.
+
+    Each label is one line of the labeller's own journal, on disk before `set` returns.
+    The last line about an event counts, whoever wrote it. Journals of others lie beside
+    it and are only read; folders are merged by copying journals together, or by `merge`.
+
+    Parameters
+    ----------
+    folder : path
+        Where the journals ``labels-NAME.csv`` are.
+    labeller : str, optional
+        Names the journal to write; the login name when omitted.
+    create : bool
+        Make the folder if it does not exist.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder.
+    labeller : str
+        Who labels.
+    warnings : list of str
+        Sentences on lines that could not be used.
+
+    Raises
+    ------
+    LabelError
+        If the folder does not exist and must not be made, or cannot be read, or the
+        labeller's name cannot be part of a file name.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        labeller: str | None = None,
+        create: bool = True,
+    ) -> None:
+        self.folder = Path(folder)
+        self.labeller = _login_name() if labeller is None else labeller
+        self._own = Journal.of(self.folder, self.labeller)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise LabelError(f"{self.folder} is a file; labels are kept in a folder.")
+        if create:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise LabelError(
+                    f"The label folder {self.folder} cannot be made: {error.strerror}."
+                ) from error
+        elif not self.folder.is_dir():
+            raise LabelError(f"There is no label folder {self.folder}.")
+        self.reload()
+
+    def __len__(self) -> int:
+        """Number of events that have a label."""
+        return sum(1 for entry in self._latest.values() if entry.label)
+
+    def reload(self) -> None:
+        """Read all journals again, to see what others wrote meanwhile.
+
+        Raises
+        ------
+        LabelError
+            If a journal cannot be read.
+        """
+        self.warnings: list[str] = []
+        self._entries: list[LabelEntry] = []
+        self._latest: dict[EventKey, LabelEntry] = {}
+        self._files: dict[str, str] = {}
+        entries: list[LabelEntry] = []
+        for journal in Journal.all_in(self.folder):
+            read, warnings = journal.read()
+            entries += read
+            self.warnings += warnings
+        entries.sort(key=lambda entry: entry.time)  # stable: by journal and line within a time
+        self._take(entries)
+
+    def _take(self, entries: Iterable[LabelEntry]) -> None:
+        for entry in entries:
+            self._entries.append(entry)
+            self._latest[self._key(entry.event)] = entry
+
+    def _key(self, event: EventId) -> EventKey:
+        file = self._files.get(event.file)
+        if file is None:
+            bases = (Path(), self.folder.parent, self.folder)
+            file = self._files[event.file] = resolved_file(event.file, bases)
+        return file, event.event
+
+    # -- labelling
+
+    def set(self, event_id: EventId, label: str, source: str = "hand", note: str = "") -> None:
+        """Label an event; the label is on disk when this returns.
+
+        Parameters
+        ----------
+        event_id : EventId
+            The event.
+        label : str
+            A class, or ``"ignore"`` to keep the event out of training.
+        source : str
+            What labelled: ``"hand"``, or the name of a rule.
+        note : str
+            A remark.
+
+        Raises
+        ------
+        LabelError
+            If the label cannot name a class or cannot be stored.
+        """
+        self._append([(event_id, check_label(label))], source, note)
+
+    def set_many(
+        self, pairs: Iterable[tuple[EventId, str]], source: str = "hand", note: str = ""
+    ) -> None:
+        """Label many events with one write to disk.
+
+        Raises
+        ------
+        LabelError
+            If a label cannot name a class or cannot be stored; then none is.
+        """
+        self._append([(event, check_label(label)) for event, label in pairs], source, note)
+
+    def clear(self, event_id: EventId, source: str = "hand", note: str = "") -> None:
+        """Take the label of an event back.
+
+        Raises
+        ------
+        LabelError
+            If this cannot be stored.
+        """
+        self._append([(event_id, "")], source, note)
+
+    def _append(self, pairs: Sequence[tuple[EventId, str]], source: str, note: str) -> None:
+        if not pairs:
+            return
+        time = self._next_time(event for event, _ in pairs)
+        entries = [
+            LabelEntry(time, event, label, source, note, self.labeller) for event, label in pairs
+        ]
+        self._own.append(entries)
+        self._take(entries)
+
+    def _next_time(self, events: Iterable[EventId]) -> datetime:
+        """Now, but after the labels these events have.
+
+        Clocks are set back and differ between computers; what a person did last counts.
+        """
+        known = [self._latest.get(self._key(event)) for event in events]
+        step = timedelta(microseconds=1)
+        return max([datetime.now(UTC), *(entry.time + step for entry in known if entry)])
+
+    # -- asking
+
+    def get(self, event_id: EventId) -> str | None:
+        """Label of an event, None when it has none."""
+        entry = self._latest.get(self._key(event_id))
+        return entry.label or None if entry else None
+
+    def labels(self) -> dict[EventId, str]:
+        """Label of every labelled event, ``"ignore"`` included, in order of labelling."""
+        return {entry.event: entry.label for entry in self._latest.values() if entry.label}
+
+    def entries(self) -> Iterator[LabelEntry]:
+        """Every line of every journal, in order of time."""
+        return iter(self._entries)
+
+    def counts(self) -> dict[str, int]:
+        """Number of events with each label, ``"ignore"`` included."""
+        counts = Counter(entry.label for entry in self._latest.values() if entry.label)
+        return dict(sorted(counts.items()))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that events have now, sorted."""
+        return tuple(name for name in self.counts() if name != IGNORE)
+
+    def aligned(self, stack: EventStack) -> list[str | None]:
+        """Label of each event of a stack, None where there is none.
+
+        Events are matched by file and event, however the path was written.
+        """
+        return self.match(stack).labels
+
+    def match(self, stack: EventStack) -> Alignment:
+        """Labels beside the events of a stack, with what did not match.
+
+        A label counts for an event when both name the same file (by its resolved path,
+        relative ones taken from the working directory, the label folder or the folder it
+        is in) and the same event in it. A relative path that leads nowhere is recognised
+        when it is the end of just one path of the stack; a warning says so.
+        """
+        return match_labels(self._latest, stack)
+
+    # -- lists and folders
+
+    def import_lists(self, lists: Mapping[str, str | os.PathLike[str]]) -> ImportSummary:
+        """Label the events of lists, one list a class.
+
+        Parameters
+        ----------
+        lists : dict of str to path
+            Class name to list file.
+
+        Raises
+        ------
+        ListError
+            If a list cannot be read.
+        LabelError
+            If an event is in two lists, or a class name is unusable; then nothing is
+            labelled.
+        """
+        seen: dict[EventKey, str] = {}
+        taken: dict[str, list[EventId]] = {}
+        repeated: dict[str, int] = {}
+        for name, path in lists.items():
+            check_class_name(name)
+            events = taken[name] = []
+            entries = read_list(path)
+            for line, event in entries:
+                first = seen.get(self._key(event))
+                if first is None:
+                    seen[self._key(event)] = name
+                    events.append(event)
+                elif first != name:
+                    raise LabelError(
+                        f"The event {event} is in {os.fspath(lists[first])} ({first}) and in line "
+                        f"{line} of {os.fspath(path)} ({name}); take it out of one of them. "
+                        "Nothing was labelled."
+                    )
+            repeated[name] = len(entries) - len(events)
+        for name, events in taken.items():
+            self.set_many(
+                ((event, name) for event in events), "list", os.path.basename(lists[name])
+            )
+            if repeated[name]:
+                self.warnings.append(
+                    f"{os.fspath(lists[name])} names {repeated[name]} events more than once; "
+                    "each counts once."
+                )
+        return ImportSummary({name: len(events) for name, events in taken.items()}, repeated)
+
+    def export_lists(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        absolute: bool = False,
+        overwrite: bool = False,
+    ) -> dict[str, Path]:
+        """Write ``CLASS.lst`` for every class ever used; empty where no event has it now.
+
+        Parameters
+        ----------
+        folder : path, optional
+            Where to write; the label folder when omitted.
+        absolute : bool
+            Write absolute file names.
+        overwrite : bool
+            Replace lists that exist.
+
+        Returns
+        -------
+        dict of str to Path
+            The list of each class.
+
+        Raises
+        ------
+        OutputError
+            If a list exists and must not be replaced, or cannot be written.
+        LabelError
+            If two classes differ only by capitals, so that their lists could collide.
+        """
+        target = self.folder if folder is None else Path(folder)
+        events: dict[str, list[EventId]] = {
+            name: [] for name in sorted({e.label for e in self._entries} - {"", IGNORE})
+        }
+        folded: dict[str, str] = {}
+        for name in events:
+            if folded.setdefault(name.casefold(), name) != name:
+                raise LabelError(
+                    f"The classes {folded[name.casefold()]!r} and {name!r} differ only by "
+                    "capitals; give one of them another name."
+                )
+        for event, label in sorted(
+            self.labels().items(), key=lambda item: _reading_order(item[0])
+        ):
+            if label != IGNORE:
+                events[label].append(event)
+        paths = {name: target / f"{name}.lst" for name in events}
+        for path in paths.values():
+            if path.exists() and not overwrite:
+                raise OutputError(f"{path} exists already; no list is written.")
+        for name, path in paths.items():
+            write_list(path, events[name], absolute, overwrite)
+        return paths
+
+    def merge(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Copy the journals of another folder into this one.
+
+        A journal that has a namesake here with other content gets a number, so that
+        neither is lost.
+
+        Returns
+        -------
+        list of Path
+            The new journals.
+
+        Raises
+        ------
+        LabelError
+            If there is no journal in the other folder, or one cannot be copied.
+        """
+        journals = Journal.all_in(Path(folder))
+        if not journals:
+            raise LabelError(f"There are no labels (labels-NAME.csv) in {os.fspath(folder)}.")
+        new = []
+        for journal in journals:
+            data = journal.path.read_bytes()
+            here = [j.path.read_bytes() for j in Journal.all_in(self.folder)]
+            if any(known.startswith(data) for known in here):
+                continue
+            path = _free_name(self.folder / journal.path.name)
+            try:
+                with atomic_write(path) as temporary:
+                    temporary.write_bytes(data)
+            except OutputError as error:
+                raise LabelError(str(error)) from error
+            new.append(path)
+        self.reload()
+        return new
+
+
+def _login_name() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # no such user, as in some containers
+        name = ""
+    safe = "".join(c if c.isalnum() or c in "_+@" else "_" for c in name)
+    return safe[:40] or "labeller"
+
+
+def _reading_order(event: EventId) -> tuple[str, list[tuple[int, int | str]]]:
+    """Order of events as a person would put them: numbers by value."""
+    parts = event.event.replace("//", "/").split("/")
+    return event.file, [(0, int(p)) if p.isdecimal() else (1, p) for p in parts]
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    free = path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
