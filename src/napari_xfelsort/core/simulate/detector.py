@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.atomic import atomic_write, write_text_atomic
 from napari_xfelsort.core.errors import OutputError
-from napari_xfelsort.core.events import EventId, event_string
+from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.lists import write_list
 from napari_xfelsort.core.simulate.cxi import CxiWriter
 from napari_xfelsort.core.simulate.frames import FrameMaker
 from napari_xfelsort.core.simulate.geometry_text import geometry_text
@@ -112,7 +113,8 @@ def simulate_detector(
     if not same_geometry:
         write_text_atomic(geometry, text, overwrite)
     for path, wanted in zip(lists, (True, False), strict=True):
-        write_text_atomic(path, _list_text(data, np.flatnonzero(good == wanted)), overwrite)
+        chosen = np.flatnonzero(good == wanted).tolist()
+        write_list(path, (EventId(str(data), f"//{i}") for i in chosen), overwrite=overwrite)
     return SimulatedRun(folder, data, geometry, *lists, good=tuple(good.tolist()))
 
 
@@ -153,7 +155,3 @@ def _choose_switched(settings: DetectorSimulationSettings) -> NDArray[np.bool_]:
         settings.n_events
     )
     return np.asarray(order < number)
-
-
-def _list_text(data: Path, events: NDArray[np.intp]) -> str:
-    return "".join(f"{EventId(str(data), event_string((), (int(i),)))}\n" for i in events)

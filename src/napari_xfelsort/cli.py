@@ -1,0 +1,51 @@
+"""The command line, ``xfelsort``: one thin command a task.
+
+Exit status: 0 done, 1 an error of the user's (one sentence on standard error), 2 wrong
+usage, 3 finished but some inputs failed (each is named), 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from napari_xfelsort import __version__, _cli_simulate
+from napari_xfelsort.cli_support import make_streams_robust, say
+
+app = typer.Typer(
+    name="xfelsort",
+    help=(
+        "Browse, label, classify and sort X-ray detector events. "
+        "The straight line: info, label, train, sort; demo shows it."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(_cli_simulate.app, name="simulate")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"napari-xfelsort {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and stop."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    """Run the command line; ends the process with its exit status."""
+    make_streams_robust()
+    app()

@@ -1,0 +1,124 @@
+"""What the commands share: exit statuses, errors as sentences, text for any terminal."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
+from typing import Any
+
+import typer
+
+from napari_xfelsort.core.errors import XfelsortError
+
+
+class Status(IntEnum):
+    """Exit statuses."""
+
+    DONE = 0
+    USER_ERROR = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    STOPPED = 130
+
+
+def guarded(
+    interrupted: str = "Stopped. Nothing half-written is left; the same command starts again.",
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Turn what a command returns or raises into an exit status and a sentence.
+
+    Parameters
+    ----------
+    interrupted : str
+        What is said when the user stops the command with Ctrl-C.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(*args: Any, **kwargs: Any) -> None:
+            try:
+                status = command(*args, **kwargs)
+                sys.stdout.flush()
+            except XfelsortError as error:
+                _refuse(str(error))
+            except KeyboardInterrupt:
+                complain(interrupted)
+                raise typer.Exit(Status.STOPPED) from None
+            except BrokenPipeError:
+                # The reader of a pipe (head, less) has seen enough.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(Status.USER_ERROR) from None
+            except MemoryError:
+                _refuse("There is not enough memory for this; use fewer workers.")
+            except OSError as error:
+                _refuse(_system_sentence(error))
+            else:
+                if status:
+                    raise typer.Exit(int(status))
+
+        return run
+
+    return decorate
+
+
+def _refuse(sentence: str) -> None:
+    complain(" ".join(sentence.splitlines()))
+    raise typer.Exit(Status.USER_ERROR)
+
+
+def _system_sentence(error: OSError) -> str:
+    if error.strerror and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}."
+    return f"The system says: {error}."
+
+
+def complain(text: str) -> None:
+    """Write a line to standard error."""
+    typer.echo(text, err=True)
+
+
+def say(text: str = "") -> None:
+    """Write a line to standard output."""
+    typer.echo(text)
+
+
+def make_streams_robust() -> None:
+    """Let every character be written, whatever the terminal's encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def facts(pairs: Iterable[tuple[str, object]], indent: str = "  ") -> str:
+    """Names and values, one pair a line, the values below one another."""
+    pairs = [(name, str(value)) for name, value in pairs]
+    width = max((len(name) for name, _ in pairs), default=0) + 2
+    return "\n".join(f"{indent}{name:<{width}}{value}" for name, value in pairs)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], indent: str = "  ") -> str:
+    """Plain columns: the first to the left, the others to the right."""
+    lines = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
+    return "\n".join(
+        indent
+        + "  ".join(
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def plural(n: int, noun: str) -> str:
+    """Number and noun: ``1 event``, ``5 events``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def known(number: float) -> float | None:
+    """The number, None where it is NaN."""
+    return None if math.isnan(number) else number
