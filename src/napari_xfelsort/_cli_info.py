@@ -23,7 +23,7 @@ _SHOWN_PROBLEMS = 50
 @guarded()
 def info(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Files, lists, folders or patterns.")
+        list[str], typer.Argument(metavar="PATH", help="Files, lists, folders or patterns.")
     ],
     geometry: Annotated[
         Path | None, typer.Option("--geometry", "-g", help="CrystFEL geometry to try.")

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from napari_xfelsort import __version__, _cli_simulate
+from napari_xfelsort import __version__, _cli_info, _cli_label, _cli_simulate
+from napari_xfelsort.cli_options import ManyValuesCommand
 from napari_xfelsort.cli_support import make_streams_robust, say
 
 app = typer.Typer(
@@ -24,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(_cli_info.info)
+app.command(cls=ManyValuesCommand)(_cli_label.label)
 app.add_typer(_cli_simulate.app, name="simulate")
 
 

@@ -12,10 +12,35 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from napari_xfelsort.core.settings import Settings
 
 S = TypeVar("S", bound=Settings)
+
+
+class ManyValuesCommand(TyperCommand):
+    """A command whose options named in `many` take every value up to the next option.
+
+    ``--from-lists good.lst bad.lst`` is the same as giving the option twice.
+    """
+
+    many = ("--from-lists",)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the option before each of its values."""
+        spread: list[str] = []
+        option = ""
+        for n, arg in enumerate(args):
+            if arg == "--":
+                spread += args[n:]
+                break
+            if arg.startswith("-") and arg != "-":
+                option = arg if arg in self.many else ""
+            elif option and spread[-1] != option:
+                spread.append(option)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
 
 
 def settings_options(

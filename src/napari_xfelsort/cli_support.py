@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import os
 import sys
@@ -59,9 +60,16 @@ def guarded(
                 if status:
                     raise typer.Exit(int(status))
 
+        run.__doc__ = unwrapped(command.__doc__ or "")
         return run
 
     return decorate
+
+
+def unwrapped(text: str) -> str:
+    """The text with one line a paragraph, for help that is wrapped to the terminal."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(p.split("\n")) for p in paragraphs)
 
 
 def _refuse(sentence: str) -> None:

@@ -1,0 +1,99 @@
+"""``xfelsort label``: labels by rule or from lists."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_xfelsort.cli_support import Status, complain, guarded, plural, say, table
+from napari_xfelsort.core.errors import LabelError
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.labels import LabelStore
+
+_SHOWN = 10
+
+
+@guarded("Stopped. Labels stored so far are kept; the same command resumes.")
+def label(
+    labels: Annotated[Path, typer.Option("--labels", "-l", help="Label folder to write to.")],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH", help="Data that the events must be in."),
+    ] = None,
+    from_lists: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS=FILE...",
+            help="CrystFEL lists, one a class; a plain FILE means the class of its name.",
+        ),
+    ] = None,
+    labeller: Annotated[
+        str | None, typer.Option(help="Who labels; the login name when omitted.")
+    ] = None,
+) -> Status:
+    """Label events, here from lists: --from-lists good.lst bad.lst.
+
+    Labels are added to the folder's journal of the labeller; the last label of an event
+    counts. With data given, listed events that are not in it are told (exit status 3).
+    """
+    from napari_xfelsort.core.labels import LabelStore
+
+    if not from_lists:
+        raise LabelError("Nothing says how to label; give --from-lists CLASS=FILE ...")
+    lists = parse_lists(from_lists)
+    store = LabelStore(labels, labeller)
+    told = len(store.warnings)
+    summary = store.import_lists(lists)
+    for warning in store.warnings[told:]:
+        complain(warning)
+    say(f"Labelled from lists into {store.folder} (labeller {store.labeller}):")
+    say(table(("class", "events"), summary.counts.items()))
+    say(f"The folder now has {plural(len(store), 'labelled event')}.")
+    return _check_events(store, paths) if paths else Status.DONE
+
+
+def parse_lists(texts: list[str]) -> dict[str, Path]:
+    """Class and list file of every ``CLASS=FILE`` or ``FILE``.
+
+    Raises
+    ------
+    LabelError
+        If a class has two lists.
+    """
+    lists: dict[str, Path] = {}
+    for text in texts:
+        name, equals, file = text.partition("=")
+        # A path may hold "=" itself; a class has no slash.
+        if not equals or os.sep in name or Path(text).exists():
+            name, file = Path(text).stem, text
+        if name in lists:
+            raise LabelError(
+                f"Both {lists[name]} and {file} are lists of the class {name!r}; join them, or "
+                "name the classes as CLASS=FILE."
+            )
+        lists[name] = Path(file)
+    return lists
+
+
+def _check_events(store: LabelStore, paths: list[str]) -> Status:
+    from napari_xfelsort.readers import open_stack
+
+    stack = open_stack(paths)
+    matched = store.match(stack)
+    for problem in (*stack.problems, *matched.warnings):
+        complain(str(problem))
+    n = sum(label is not None for label in matched.labels)
+    say(f"{n} of the {plural(len(stack), 'event')} in the data have a label.")
+    # Labels of other runs may lie in the folder too; only these files are of interest.
+    files = {os.path.realpath(source.path) for source in stack.sources}
+    absent = [e for e in matched.unmatched if os.path.realpath(e.file) in files]
+    if absent:
+        complain(
+            f"{plural(len(absent), 'labelled event')} not in the data: "
+            f"{', '.join(map(str, absent[:_SHOWN]))}{' ...' if absent[_SHOWN:] else ''}"
+        )
+    return Status.SOME_FAILED if absent or stack.problems else Status.DONE
