@@ -96,6 +96,8 @@ class EventStack:
                 "a mask must have the shape of the frames as stored."
             )
         self.geometry = None if geometry is None else geometry.fit(self.raw_shape)
+        #: A geometry file that lies beside the data and fits; never applied by itself.
+        self.offered_geometry: str | None = None
 
     def __len__(self) -> int:
         return len(self._selection[0]) if self._selection else int(self._starts[-1])

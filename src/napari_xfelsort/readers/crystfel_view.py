@@ -1,0 +1,245 @@
+"""A file as CrystFEL sees it through a geometry: its data path, axes, masks and header values.
+
+With a geometry, what it says is followed; what it does not say is left as the file's own
+layout has it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import h5py
+
+from napari_xfelsort.core.errors import NoEventsError, Problem
+from napari_xfelsort.core.geometry.header import HeaderValue
+from napari_xfelsort.readers import hdf5
+from napari_xfelsort.readers.frames import Context, is_frames, stack_segment
+from napari_xfelsort.readers.indexing import fill_path
+from napari_xfelsort.readers.layout import Layout, PeakSpec, Segment, StoredMask
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.geometry import Geometry
+    from napari_xfelsort.core.geometry.panel import RawIndex
+
+#: Events of a file whose paths a placeholder can stand for; more is not a detector file.
+MAX_EXPANSIONS = 1_000_000
+
+
+def probe(file: h5py.File, context: Context, geometry: Geometry) -> Layout | None:
+    """Layout that a geometry's ``data`` and ``dim`` lines describe, None if the file has none."""
+    paths = geometry.data_paths
+    dims = geometry.dims
+    event_axes = tuple(axis for axis, dim in enumerate(dims) if dim == "%")
+    segments: list[Segment] = []
+    shape: tuple[int, ...] | None = None
+    first: h5py.Dataset | None = None
+    for parts in expand(file, paths[0]):
+        data = hdf5.dataset(file, fill_path(paths[0], parts))
+        if data is None or data.ndim != len(dims) or data.dtype.kind not in "biufc":
+            continue
+        try:
+            segment, frame = stack_segment(
+                data, fill_path(paths[0], parts), context, event_axes, path_parts=parts
+            )
+        except NoEventsError:
+            continue
+        if len(paths) > 1:
+            names = tuple(fill_path(path, parts) for path in paths)
+            if any(not is_frames(hdf5.dataset(file, name)) for name in names):
+                continue
+            segment, frame = replace(segment, datasets=names), (len(paths), *frame)
+        if shape is None:
+            shape, first = frame, data
+        if frame != shape:
+            context.problem(
+                f"{context.path}: {segment.datasets[0]} has frames of {frame}, those before it "
+                f"of {shape}; it is left out."
+            )
+            continue
+        offset = sum(s.n_events for s in segments) if not event_axes else 0
+        segments.append(replace(segment, offset=offset))
+    if shape is None or first is None:
+        return None
+    return Layout(
+        name="HDF5, as the geometry says",
+        segments=tuple(segments),
+        raw_shape=shape,
+        dtype=first.dtype,
+        dataset=paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more",
+        problems=tuple(context.problems),
+        linked_files=tuple(dict.fromkeys(context.linked)),
+    )
+
+
+def expand(file: h5py.File, pattern: str) -> Iterator[tuple[str, ...]]:
+    """Values of the ``%`` of a path that lead to a dataset, in HDF5's order of names."""
+    pieces = [piece for piece in pattern.split("/") if piece]
+    return itertools.islice(_below(file, pieces), MAX_EXPANSIONS)
+
+
+def _below(group: h5py.Group, pieces: list[str]) -> Iterator[tuple[str, ...]]:
+    piece, deeper = pieces[0], pieces[1:]
+    for name in group if piece == "%" else (piece,):
+        part = (name,) if piece == "%" else ()
+        if not deeper:
+            if hdf5.dataset(group, name) is not None:
+                yield part
+            continue
+        inner = hdf5.subgroup(group, name)
+        if inner is not None:
+            for tail in _below(inner, deeper):
+                yield (*part, *tail)
+
+
+def merge(base: Layout | None, view: Layout | None) -> Layout | None:
+    """The geometry's view of the events with what the file's own layout knows beside it."""
+    if view is None or base is None:
+        return view or base
+    if base.raw_shape == view.raw_shape and _same_events(base, view):
+        return base
+    if base.raw_shape != view.raw_shape or base.n_events != view.n_events:
+        return replace(
+            view,
+            photon_energy=base.photon_energy,
+            camera_length=base.camera_length,
+            problems=tuple(dict.fromkeys(base.problems + view.problems)),
+        )
+    return replace(base, segments=view.segments, dataset=view.dataset, dtype=view.dtype)
+
+
+def _same_events(base: Layout, view: Layout) -> bool:
+    """Whether both number the events alike (the base may leave unwritten rows out)."""
+    mine = [(s.path_parts, s.event_axes) for s in base.segments]
+    theirs = [(s.path_parts, s.event_axes) for s in view.segments]
+    return mine == theirs and base.segments[0].datasets == view.segments[0].datasets
+
+
+class GeometryMasks:
+    """The mask lines of a geometry, with the files they name found once for all data files.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        What says the masks.
+    folders : sequence of str
+        Where to look for mask files besides the working folder, in this order.
+
+    Attributes
+    ----------
+    masks : tuple of StoredMask
+        Those whose file exists or that lie in the data files.
+    problems : tuple of Problem
+        Mask files that do not exist here.
+    """
+
+    def __init__(self, geometry: Geometry, folders: Sequence[str]) -> None:
+        groups: dict[tuple[str, str | None, int, int], list[RawIndex]] = {}
+        for panel in geometry.panels.values():
+            for mask in panel.masks:
+                key = (mask.data, mask.file, mask.good, mask.bad)
+                groups.setdefault(key, []).append(panel.raw_index)
+        masks, problems = [], []
+        for (data, name, good, bad), indices in groups.items():
+            panels = None if len(indices) == len(geometry.panels) else tuple(indices)
+            file = ""
+            if name is not None:
+                file = next(
+                    (f for d in ("", *folders) if os.path.exists(f := os.path.join(d, name))), ""
+                )
+                if not file:
+                    problems.append(
+                        Problem(
+                            geometry.source,
+                            f"{geometry.source}: the mask file {name} does not exist here; its "
+                            "bad pixels are not masked.",
+                        )
+                    )
+                    continue
+                file = os.path.abspath(file)
+            masks.append(StoredMask(data, good, bad, file, panels))
+        self.masks = tuple(masks)
+        self.problems = tuple(problems)
+
+    def of(self, file: h5py.File, context: Context, layout: Layout) -> tuple[StoredMask, ...]:
+        """Masks for one file: the geometry's, and the file's own where both do not meet."""
+        parts = layout.segments[0].path_parts
+        used, named = [], []
+        for mask in self.masks:
+            if mask.file:
+                used.append(mask)
+                continue
+            found = hdf5.dataset(file, fill_path(mask.dataset, parts))
+            if found is None:
+                context.problem(
+                    f"{context.path} has no mask at {mask.dataset}, which the geometry names."
+                )
+                continue
+            named.append(found)
+            used.append(replace(mask, fixed=layout.segments[0].fixed))
+        own = [
+            mask
+            for mask in layout.masks
+            if hdf5.dataset(file, fill_path(mask.dataset, parts)) not in named
+        ]
+        return (*own, *used)
+
+
+def follow(
+    file: h5py.File,
+    context: Context,
+    layout: Layout,
+    geometry: Geometry,
+    masks: GeometryMasks,
+) -> Layout:
+    """The layout with energy, camera length, masks and peaks where the geometry says them."""
+    parts = layout.segments[0].path_parts
+    energy, clen = geometry.photon_energy, geometry.clen
+    peaks = _peaks(file, context, geometry, parts)
+    return replace(
+        layout,
+        photon_energy=energy if _there(file, energy, parts) else layout.photon_energy,
+        camera_length=clen if _there(file, clen, parts) else None,
+        masks=masks.of(file, context, layout),
+        peaks=layout.peaks if peaks is None else peaks,
+        segments=tuple(_as_listed(file, context, s, geometry) for s in layout.segments),
+        problems=tuple(dict.fromkeys((*layout.problems, *context.problems))),
+    )
+
+
+def _there(file: h5py.File, value: HeaderValue | None, parts: tuple[str, ...]) -> bool:
+    """Whether a header value is a number, or a path that the file has."""
+    if value is None:
+        return False
+    return value.path is None or hdf5.dataset(file, fill_path(value.path, parts)) is not None
+
+
+def _peaks(
+    file: h5py.File, context: Context, geometry: Geometry, parts: tuple[str, ...]
+) -> PeakSpec | None:
+    if not geometry.peak_list:
+        return None
+    kind = geometry.peak_list_type or "auto"
+    where = hdf5.get(file, fill_path(geometry.peak_list, parts))
+    if where is None:
+        return None
+    if kind == "auto":
+        kind = "cxi" if isinstance(where, h5py.Group) else "list3"
+    return PeakSpec(geometry.peak_list, kind)
+
+
+def _as_listed(file: h5py.File, context: Context, segment: Segment, geometry: Geometry) -> Segment:
+    """Name events by the linked data file when the geometry's path is that file's path.
+
+    A geometry for ``/entry/data/data`` reads DECTRIS data files, not their master.
+    """
+    folder, _, name = segment.datasets[0].rpartition("/")
+    group = hdf5.subgroup(file, folder or "/")
+    link = None if group is None else hdf5.external_link(group, name)
+    if link is None or link.path.strip("/") != geometry.data_paths[0].strip("/"):
+        return segment
+    beside = os.path.join(os.path.dirname(context.path), link.filename)
+    return replace(segment, list_file=beside, path_parts=())

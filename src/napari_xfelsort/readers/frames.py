@@ -1,0 +1,177 @@
+"""How a dataset becomes a segment of events: event axes, written rows, lost sources."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import h5py
+import numpy as np
+
+from napari_xfelsort.core.errors import NoEventsError, Problem, UnreadableFileError
+from napari_xfelsort.readers import hdf5
+from napari_xfelsort.readers.layout import Segment
+
+#: A frame smaller than this along its slow or fast axis is a table, not a picture.
+SMALLEST_SIDE = 4
+
+
+@dataclass
+class Context:
+    """What is known while one file is being probed, and what was found wrong."""
+
+    path: str
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+    linked: list[str] = field(default_factory=list)
+
+    def problem(self, what: str) -> None:
+        """Note something that could not be used."""
+        self.problems.append(Problem(self.path, what))
+
+
+def is_numeric(data: h5py.Dataset) -> bool:
+    """Whether the dataset holds numbers that can be pixels."""
+    return data.dtype.kind in "biufc" and data.shape is not None
+
+
+def is_frames(data: h5py.Dataset | None) -> bool:
+    """Whether a dataset looks like a frame or a stack of frames, empty or not."""
+    if data is None or not is_numeric(data) or data.ndim < 2:
+        return False
+    return min(data.shape[-2:]) >= SMALLEST_SIDE
+
+
+def stack_segment(
+    data: h5py.Dataset,
+    name: str,
+    context: Context,
+    event_axes: tuple[int, ...] | None = None,
+    fixed: tuple[tuple[int, int], ...] = (),
+    written: int | None = None,
+    path_parts: tuple[str, ...] = (),
+) -> tuple[Segment, tuple[int, ...]]:
+    """Segment and raw shape of a dataset of frames.
+
+    Parameters
+    ----------
+    data, name
+        The dataset and the path to call it by.
+    context : Context
+        Takes note of lost sources.
+    event_axes : tuple of int, optional
+        Axes that count events; by default the first, of three axes or more.
+    fixed : tuple of (axis, index)
+        Axes of which one index is read.
+    written : int, optional
+        Number of events that hold data, when less than the length of the axis.
+
+    Raises
+    ------
+    NoEventsError
+        If it has no event.
+    UnreadableFileError
+        If a filter is missing, or every source of a virtual dataset is gone.
+    """
+    missing = hdf5.missing_filter(data)
+    if missing:
+        raise UnreadableFileError(
+            f"{context.path}: {name} is compressed with {missing}, which is not installed here; "
+            "install the HDF5 plugin for it."
+        )
+    if event_axes is None:
+        event_axes = (0,) if data.ndim > 2 else ()
+    lengths = tuple(data.shape[axis] for axis in event_axes)
+    n_events = int(np.prod(lengths)) if lengths else 1
+    if written is not None and written < n_events:
+        context.problem(
+            f"{context.path} was not closed by its writer: {written} of {n_events} rows of "
+            f"{name} hold events; only these are used."
+        )
+        n_events = written
+    if n_events == 0:
+        raise NoEventsError(
+            f"{context.path} holds no events: {name} has shape {data.shape}. If the run is still "
+            "being written, open it again later."
+        )
+    taken = {*event_axes, *(axis for axis, _ in fixed)}
+    raw_shape = tuple(n for axis, n in enumerate(data.shape) if axis not in taken)
+    number = None
+    if data.is_virtual and event_axes == (0,):
+        number = _events_with_sources(data, name, n_events, context)
+    return (
+        Segment(
+            (name,),
+            n_events if number is None else len(number),
+            event_axes,
+            lengths,
+            fixed,
+            path_parts,
+            number=number,
+        ),
+        raw_shape,
+    )
+
+
+def _events_with_sources(
+    data: h5py.Dataset, name: str, n_events: int, context: Context
+) -> tuple[int, ...] | None:
+    """Events of a virtual dataset that some existing file provides; None if all are.
+
+    HDF5 gives fill values, and no error, for those whose source is gone.
+    """
+    there = np.zeros(n_events, bool)
+    touched = np.zeros(n_events, bool)
+    state: dict[tuple[str, str], str | None] = {}
+    n_maps = n_lost = 0
+    for source in data.virtual_sources():
+        key = (source.file_name, source.dset_name)
+        if key not in state:
+            state[key] = _why_lost(context, *key)
+        start, end = source.vspace.get_select_bounds()
+        rows = slice(int(start[0]), int(end[0]) + 1)
+        touched[rows] = True
+        n_maps += 1
+        if state[key] is None:
+            there[rows] = True
+        else:
+            n_lost += 1
+    for (file_name, _), why in state.items():
+        if why:
+            context.problem(
+                f"{context.path}: {name} is virtual and {why}; "
+                f"what {os.path.basename(file_name)} held is missing."
+            )
+    lost = touched & ~there
+    if n_maps and n_lost == n_maps:
+        files = ", ".join(sorted({os.path.basename(f) for f, _ in state})[:3])
+        raise UnreadableFileError(
+            f"{context.path}: {name} is virtual and none of its source files can be read "
+            f"({files}); put them back beside it or open them directly."
+        )
+    return tuple(np.flatnonzero(~lost).tolist()) if lost.any() else None
+
+
+def _why_lost(context: Context, file_name: str, dataset_name: str) -> str | None:
+    """Why a source of a virtual dataset cannot be read, None if it can."""
+    if "%b" in file_name:  # a series of files that HDF5 counts itself
+        file_name = file_name.replace("%b", "0")
+    found = hdf5.resolve_link(context.file, file_name)
+    if found is None:
+        return f"its source file {file_name} does not exist"
+    if found == context.file:
+        return None
+    context.linked.append(os.path.realpath(found))
+    try:
+        with hdf5.POOL.borrow(found) as opened:
+            if "%b" not in dataset_name and hdf5.dataset(opened.h5, dataset_name) is None:
+                return f"its source {file_name} has no dataset {dataset_name}"
+    except UnreadableFileError as error:
+        return f"its source file is unusable ({str(error).rstrip('.')})"
+    return None
+
+
+def axes_names(data: h5py.Dataset) -> list[str]:
+    """Names in a CXI ``axes`` attribute (``experiment_identifier:y:x``), slowest first."""
+    names = hdf5.attribute(data, "axes")
+    return names.split(":") if names else []
