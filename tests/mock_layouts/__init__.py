@@ -22,8 +22,9 @@ from mock_layouts import (
     swissfel,
 )
 from mock_layouts.base import LAYOUTS, Mock, frame, frames
+from mock_layouts.memory import traced_peak
 
-__all__ = ["LAYOUTS", "Mock", "frame", "frames"]
+__all__ = ["LAYOUTS", "Mock", "frame", "frames", "traced_peak"]
 
 #: Modules that register their writers when imported.
 FAMILIES = (

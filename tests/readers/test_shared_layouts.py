@@ -336,12 +336,20 @@ def test_refused_with_a_sentence(case: Case) -> None:
     assert len(text.split()) > 4
 
 
+def opened_unless_refused(path: Path) -> EventStack | None:
+    """The stack, or None when it was refused by a sentence naming the file."""
+    try:
+        return open_stack(path)
+    except errors.XfelsortError as refusal:
+        if path.name not in str(refusal):
+            raise
+        return None
+
+
 def test_may_be_declined(shared_data: Path) -> None:
     case = Case(shared_data / "layouts" / "h1_dragonfly_h5")
-    try:
-        stack = case.opened()
-    except errors.XfelsortError as refusal:
-        assert case.path.name in str(refusal)
+    stack = opened_unless_refused(case.path)
+    if stack is None:
         return
     assert len(stack) == case.expect["n_events"]
     assert [int(stack.raw(i).sum()) for i in range(len(stack))] == case.expect["photons"]
@@ -362,10 +370,8 @@ def test_stale_swmr(shared_data: Path, tmp_path: Path) -> None:
     case = Case(shared_data / "layouts" / "n10_swmr")
     path = tmp_path / case.path.name
     shutil.copy(case.path, path)
-    try:
-        stack = open_stack(path)
-    except errors.XfelsortError as refusal:
-        assert path.name in str(refusal)
+    stack = opened_unless_refused(path)
+    if stack is None:
         return
     assert list(stack.raw_shape) == case.expect["raw_frame_shape"]
     assert stack.dtype == np.dtype(case.expect["dtype"])
