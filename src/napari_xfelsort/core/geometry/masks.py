@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ def view(raw: NDArray[Any], panel: Panel) -> NDArray[Any]:
 
 
 def static_bad(
-    panels: Mapping[str, Panel], regions: Iterable[BadRegion], raw_shape: tuple[int, ...]
+    panels: Sequence[Panel], regions: Iterable[BadRegion], raw_shape: tuple[int, ...]
 ) -> NDArray[np.bool_]:
     """Pixels that are bad in every event, True where bad; raw shape.
 
@@ -57,7 +57,7 @@ def static_bad(
     are not bad: they are outside, and have no position.
     """
     bad = np.zeros(raw_shape, bool)
-    for panel in panels.values():
+    for panel in panels:
         part = view(bad, panel)
         edge = panel.mask_edge_pixels
         if panel.no_index or 2 * edge >= min(panel.width, panel.height):
@@ -66,7 +66,7 @@ def static_bad(
             part[:edge] = part[-edge:] = True
             part[:, :edge] = part[:, -edge:] = True
     for region in regions:
-        for panel in panels.values():
+        for panel in panels:
             if region.panel in (None, panel.name):
                 _add_region(view(bad, panel), region, panel)
     return bad
