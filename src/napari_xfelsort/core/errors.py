@@ -49,6 +49,10 @@ class OutputError(XfelsortError):
     """A result cannot be written, or would overwrite one that exists."""
 
 
+class ClusterError(XfelsortError):
+    """The workers of a parallel task, or their scheduler, cannot be reached."""
+
+
 class MissingDependencyError(XfelsortError, ImportError):
     """An optional package is needed for this and is not installed."""
 

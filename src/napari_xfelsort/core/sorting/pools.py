@@ -1,0 +1,295 @@
+"""Where tasks run: in this process, on local worker processes, or on a dask scheduler."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
+from typing import Any, Protocol
+
+from napari_xfelsort.core.errors import ClusterError
+from napari_xfelsort.core.sorting.plan import Task
+from napari_xfelsort.core.sorting.work import Context, PartResult, run_task
+from napari_xfelsort.core.source import EventSource
+
+#: Hands out the next task, or None when there is none at present.
+NextTask = Callable[[], Task | None]
+#: Seconds to wait for a scheduler that was named.
+CONNECT_SECONDS = 20
+#: Deaths of workers that a task may be near before it is tried once more by itself.
+_ALLOWED_DEATHS = 1
+#: Sources of files in work that are held on the workers.
+_SENT_SOURCES = 4
+#: Seconds between looks at how many workers there are.
+_COUNT_SECONDS = 5.0
+
+
+class Pool(Protocol):
+    """Runs tasks."""
+
+    def run(self, next_task: NextTask) -> Iterator[tuple[Task, list[PartResult]]]:
+        """Take tasks as there is room for them and yield each when done, in any order."""
+        ...
+
+
+class InProcessPool:
+    """Runs tasks one after another in this process."""
+
+    def __init__(self, context: Context, sources: Sequence[EventSource]) -> None:
+        self._context = context
+        self._sources = sources
+
+    def run(self, next_task: NextTask) -> Iterator[tuple[Task, list[PartResult]]]:
+        """See `Pool.run`."""
+        while (task := next_task()) is not None:
+            sources = [self._sources[part.file] for part in task.parts]
+            yield task, run_task(self._context, sources, task.parts)
+
+
+class DaskPool:
+    """Runs tasks through a dask client, few at a time.
+
+    Model and sources are tasks themselves: the scheduler makes them again when the
+    worker that held them is gone, and drops them when this client is.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected.
+    context : Context
+        What tasks have in common.
+    sources : sequence of EventSource
+        The files.
+    """
+
+    def __init__(self, client: Any, context: Context, sources: Sequence[EventSource]) -> None:
+        from distributed import as_completed
+
+        self._client = client
+        self._context = context
+        self._sources = sources
+        self._run = uuid.uuid4().hex
+        self._count = 0
+        self._sent: OrderedDict[int, Any] = OrderedDict()
+        self._shared: Any = None
+        self._alone: deque[Task] = deque()
+        self._tasks: dict[Any, Task] = {}
+        self._completed = as_completed(loop=client.loop)
+        self._window = 0
+        self._counted_at = -_COUNT_SECONDS
+
+    def run(self, next_task: NextTask) -> Iterator[tuple[Task, list[PartResult]]]:
+        """See `Pool.run`.
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler is gone.
+        """
+        while True:
+            self._fill(next_task)
+            if not self._tasks:
+                return
+            future = next(self._completed)
+            task = self._tasks.pop(future.key)
+            results = self._outcome(future, task)
+            if results is not None:
+                yield task, results
+
+    def _fill(self, next_task: NextTask) -> None:
+        # A task near which workers died may have killed them. It runs by itself, so
+        # that it kills no other; nothing new starts until it is done.
+        if self._alone:
+            if not self._tasks:
+                self._submit(self._alone.popleft())
+            return
+        while len(self._tasks) < self._room() and (task := next_task()) is not None:
+            self._submit(task)
+
+    def _room(self) -> int:
+        now = time.monotonic()
+        if now - self._counted_at >= _COUNT_SECONDS:
+            self._window = 2 * max(1, sum(self._client.nthreads().values())) + 2
+            self._counted_at = now
+        return self._window
+
+    def _submit(self, task: Task) -> None:
+        if self._shared is None:
+            self._shared = self._send("context", self._context)
+        sources = [
+            self._sources[part.file] if part.whole else self._sent_source(part.file)
+            for part in task.parts
+        ]
+        future = self._client.submit(
+            run_task,
+            self._shared,
+            sources,
+            list(task.parts),
+            key=self._key("block"),
+            pure=False,
+        )
+        self._tasks[future.key] = task
+        self._completed.add(future)
+
+    def _sent_source(self, number: int) -> Any:
+        future = self._sent.pop(number, None)
+        if future is None:
+            future = self._send("source", self._sources[number])
+        self._sent[number] = future
+        if len(self._sent) > _SENT_SOURCES:
+            self._sent.popitem(last=False)
+        return future
+
+    def _send(self, what: str, value: Any) -> Any:
+        import dask
+
+        # distributed advises against large arguments; sent once, and able to be sent
+        # again when a worker dies, is what is wanted here.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+            return self._client.submit(_itself, value, key=self._key(what), pure=False)
+
+    def _key(self, what: str) -> str:
+        self._count += 1
+        return f"xfelsort_{what}-{self._run}-{self._count}"
+
+    def _outcome(self, future: Any, task: Task) -> list[PartResult] | None:
+        """Results of a finished task; None when it was put aside to run by itself."""
+        from distributed import KilledWorker
+
+        if future.status == "finished":
+            results: list[PartResult] = future.result()
+            return results
+        if future.status == "cancelled":
+            raise ClusterError(
+                "The scheduler of the workers is gone. What is complete is kept; the same "
+                "call goes on from there."
+            )
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            # What was sent may be counted as suspicious too.
+            self._shared = None
+            self._sent.clear()
+            if not task.retry:
+                self._alone += [Task((part,), retry=True) for part in task.parts]
+                return None
+            why = "the worker process died on it, also when it had nothing else to do"
+        else:
+            why = f"{type(error).__name__}: {error}"
+        return [PartResult(part, error=why) for part in task.parts]
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    with suppress(AttributeError):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def open_pool(
+    context: Context, sources: Sequence[EventSource], workers: int, scheduler: str | None
+) -> Iterator[Pool]:
+    """Start or find workers, and end what was started.
+
+    Parameters
+    ----------
+    context, sources : Context, sequence of EventSource
+        What tasks need.
+    workers : int
+        Local worker processes; 0 runs in this process. Unused with a scheduler.
+    scheduler : str, optional
+        Address of a dask scheduler to use.
+
+    Raises
+    ------
+    ClusterError
+        If workers cannot be started or the scheduler not be reached.
+    """
+    if scheduler is None and workers == 0:
+        yield InProcessPool(context, sources)
+        return
+    with ExitStack() as stack:
+        local = scheduler is None
+        client = _start_local(workers, stack) if local else _connect(scheduler, stack)
+        yield DaskPool(client, context, sources)
+
+
+def _connect(address: str | None, stack: ExitStack) -> Any:
+    from distributed import Client
+
+    try:
+        return stack.enter_context(Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"The dask scheduler at {address} cannot be reached ({error}); is the address "
+            "right and the scheduler running?"
+        ) from error
+
+
+def _start_local(workers: int, stack: ExitStack) -> Any:
+    from distributed import Client, LocalCluster
+
+    stack.enter_context(_workers_without_main())
+    try:
+        cluster = stack.enter_context(
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                # Blocks bound the memory; distributed's own watch would pause or kill
+                # workers because of other programs' use, and spill to disk.
+                memory_limit=0,
+                scheduler_kwargs={"allowed_failures": _ALLOWED_DEATHS},
+            )
+        )
+        return stack.enter_context(Client(cluster, set_as_default=False))
+    except (OSError, RuntimeError) as error:
+        raise ClusterError(
+            f"{workers} worker processes cannot be started ({error}); workers=0 sorts "
+            "without them."
+        ) from error
+
+
+_main_lock = threading.Lock()
+_main_users: list[Callable[[str], dict[str, Any]]] = []
+
+
+@contextmanager
+def _workers_without_main() -> Iterator[None]:
+    """Start dask's worker processes without running the user's script in them again.
+
+    multiprocessing imports the main module in every process it starts, which starts a
+    plain script (one without ``if __name__ == "__main__"``) again and again. Workers
+    need nothing of it. Only processes that dask names as its workers are changed.
+    """
+    spawn: Any = import_module("multiprocessing.spawn")
+    with _main_lock:
+        _main_users.append(_main_users[0] if _main_users else spawn.get_preparation_data)
+        spawn.get_preparation_data = _preparation_data
+    try:
+        yield
+    finally:
+        with _main_lock:
+            original = _main_users.pop()
+            if not _main_users:
+                spawn.get_preparation_data = original
+
+
+def _preparation_data(name: str) -> dict[str, Any]:
+    data = _main_users[0](name)
+    if name.startswith("Dask Worker process"):
+        data.pop("init_main_from_name", None)
+        data.pop("init_main_from_path", None)
+    return data

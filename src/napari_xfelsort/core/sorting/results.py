@@ -1,0 +1,283 @@
+"""From complete tables to lists, summary, report and provenance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xfelsort.core.decisions import FAILED, UNSURE
+from napari_xfelsort.core.errors import Problem, XfelsortError
+from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.lists import write_list
+from napari_xfelsort.core.sorting.folder import REPORT, RUN, SUMMARY, OutFolder
+from napari_xfelsort.core.sorting.options import SortSettings
+from napari_xfelsort.core.sorting.plan import FilePlan
+from napari_xfelsort.core.sorting.summary import (
+    FileResult,
+    SortSummary,
+    versions,
+    write_run,
+)
+from napari_xfelsort.core.sorting.tables import Table, read_rows
+from napari_xfelsort.core.sorting.tally import Extreme, Tally
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.model import Model
+    from napari_xfelsort.core.report import Thumbnail
+    from napari_xfelsort.core.stack import EventStack
+
+
+@dataclass(frozen=True, eq=False)
+class Sorted:
+    """A sort of which every table is complete.
+
+    Attributes
+    ----------
+    stack, model, options, folder
+        As given to `sort`.
+    plans, tables : list
+        One a file, in the order of the stack.
+    list_names : dict of str
+        File name of the list of each class and of the unsure events.
+    warnings : list of str
+        What the model said before.
+    key : dict of str
+        Digests of model, geometry and mask.
+    started : str
+        When it was begun, by this call or an earlier one.
+    sorted_now : int
+        Events decided on by this call.
+    begun : float
+        ``time.monotonic`` at the start of this call.
+    """
+
+    stack: EventStack
+    model: Model
+    options: SortSettings
+    folder: OutFolder
+    plans: list[FilePlan]
+    tables: list[Table]
+    list_names: dict[str, str]
+    warnings: list[str]
+    key: dict[str, str]
+    started: str
+    sorted_now: int
+    begun: float
+
+    @property
+    def out_of_order(self) -> bool:
+        """Whether events of different files alternate in the stack."""
+        done = 0
+        for plan in self.plans:
+            if len(plan) and plan.positions != range(done, done + len(plan)):
+                return True
+            done += len(plan)
+        return False
+
+
+def write_results(done: Sorted) -> SortSummary:
+    """Write all files beside the tables.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be written.
+    """
+    _write_lists(done)
+    total = _total(done)
+    files = [_file_result(done, k) for k in range(len(done.plans))]
+    files += [FileResult(p.file, {}, p.what) for p in done.stack.problems]
+    summary = SortSummary(
+        done.folder.path,
+        files,
+        total.by_name(),
+        [*_failures(done), *(p for p in done.stack.problems)],
+        done.warnings,
+        done.sorted_now,
+        time.monotonic() - done.begun,
+    )
+    summary.write_csv(done.folder.path / SUMMARY)
+    if done.options.report:
+        _write_report(done, summary, total)
+    _write_run(done, summary)
+    return summary
+
+
+# --- lists ------------------------------------------------------------------------------
+
+
+def _write_lists(done: Sorted) -> None:
+    codes = _codes(done) if done.out_of_order else None
+    for code, (name, file) in enumerate(done.list_names.items()):
+        if codes is None:
+            events = _events_from_tables(done.tables, name)
+        else:
+            chosen = np.flatnonzero(codes == code)
+            events = (done.stack.event_id(int(i)) for i in chosen)
+        write_list(done.folder.path / file, events, done.options.absolute, overwrite=True)
+
+
+def _events_from_tables(tables: list[Table], name: str) -> Iterator[EventId]:
+    for table in tables:
+        for row in read_rows(table.path):
+            if row[2] == name:
+                yield EventId(row[0], row[1])
+
+
+def _codes(done: Sorted) -> NDArray[np.uint8]:
+    """Number of the list that each event of the stack belongs in; 255 for none."""
+    numbers = {name: k for k, name in enumerate(done.list_names)}
+    numbers[FAILED] = 255
+    codes = np.full(len(done.stack), 255, np.uint8)
+    for plan, table in zip(done.plans, done.tables, strict=True):
+        n = len(plan)
+        column = np.fromiter((numbers[row[2]] for row in read_rows(table.path)), np.uint8, n)
+        codes[np.asarray(plan.positions, np.int64)] = column
+    return codes
+
+
+# --- summary ----------------------------------------------------------------------------
+
+
+def _total(done: Sorted) -> Tally:
+    total = Tally(done.model.class_names, done.options.report_thumbnails)
+    offset = 0
+    for table in done.tables:
+        total.add(table.state.tally, offset)
+        offset += table.state.rows
+    return total
+
+
+def _file_result(done: Sorted, k: int) -> FileResult:
+    plan, table = done.plans[k], done.tables[k]
+    tally = table.state.tally
+    what = ""
+    if tally.failed:
+        first = tally.failures[0]
+        event = plan.source.event_id(int(plan.indices[first.row]))
+        what = f"{tally.failed} of {len(plan)} events failed; the first is {event}: {first.what}"
+    table_path = table.path.relative_to(done.folder.path).as_posix()
+    return FileResult(plan.source.path, tally.by_name(), what, table_path)
+
+
+def _failures(done: Sorted) -> list[Problem]:
+    failures = []
+    for plan, table in zip(done.plans, done.tables, strict=True):
+        tally = table.state.tally
+        for failure in tally.failures:
+            event = plan.source.event_id(int(plan.indices[failure.row]))
+            what = failure.what or "no reason is known"
+            told = what if event.event in what else f"{event}: {what}"
+            failures.append(Problem(plan.source.path, told))
+        more = tally.failed - len(tally.failures)
+        if more:
+            failures.append(
+                Problem(
+                    plan.source.path,
+                    f"{plan.source.path}: {more} more events failed, see {table.path.name}.",
+                )
+            )
+    return failures
+
+
+# --- report and provenance --------------------------------------------------------------
+
+
+def _write_report(done: Sorted, summary: SortSummary, total: Tally) -> None:
+    from napari_xfelsort.core.report import ReportData, write_report
+
+    columns = ["file", "events", *summary.totals, "status", "what"]
+    rows = [
+        [
+            row.file,
+            row.events,
+            *(row.counts.get(name, 0) for name in summary.totals),
+            row.status,
+            row.what,
+        ]
+        for row in summary.files
+    ]
+    n_files = sum(bool(row.table) for row in summary.files)
+    data = ReportData(
+        title=f"Sorting of {summary.events} events",
+        subtitle=f"{n_files} files, begun {done.started}, into {summary.out}",
+        totals=summary.totals,
+        columns=columns,
+        rows=rows,
+        histograms=dict(zip(total.class_names, total.histogram, strict=True)),
+        thumbnails=_thumbnails(done, total),
+        model=_model_card(done),
+        metrics=done.model.metrics,
+        training=done.model.provenance,
+        settings={**done.options.to_dict(), **versions()},
+        failures=[*summary.failures, *summary.problems],
+        notes=[*done.warnings, *done.model.warnings, *(str(note) for note in done.stack.notes)],
+    )
+    write_report(done.folder.path / REPORT, data, overwrite=True)
+
+
+def _thumbnails(done: Sorted, total: Tally) -> Iterator[Thumbnail]:
+    """Assembled frames, one at a time; those that cannot be read are left out."""
+    from napari_xfelsort.core.report import Thumbnail
+
+    starts = np.cumsum([0, *(table.state.rows for table in done.tables)])
+    for name in (*total.class_names, UNSURE):
+        for kind, extremes in (("surest", total.surest), ("least sure", total.least_sure)):
+            for extreme in extremes[name]:
+                position = _position(done, starts, extreme)
+                event = str(done.stack.event_id(position))
+                try:
+                    frame = done.stack.assembled(position)
+                except (XfelsortError, OSError):
+                    continue
+                yield Thumbnail(name, kind, event, extreme.confidence, frame)
+
+
+def _position(done: Sorted, starts: NDArray[np.int64], extreme: Extreme) -> int:
+    k = int(np.searchsorted(starts, extreme.row, side="right")) - 1
+    return int(done.plans[k].positions[extreme.row - int(starts[k])])
+
+
+def _model_card(done: Sorted) -> dict[str, Any]:
+    model = done.model
+    card = {
+        "digest": model.digest,
+        "classes": list(model.class_names),
+        "region": str(model.region),
+        "threshold": model.threshold,
+        "positive class": model.positive,
+    }
+    return {name: value for name, value in card.items() if value is not None}
+
+
+def _write_run(done: Sorted, summary: SortSummary) -> None:
+    sections = {
+        "started": done.started,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ok": summary.ok,
+        "events": summary.events,
+        "failed": summary.failed,
+        "settings": done.options.to_dict(),
+        "versions": versions(),
+        "model": _model_card(done),
+        "geometry": {"digest": done.key["geometry"]},
+        "mask": {"digest": done.key["mask"]},
+    }
+    inputs = [
+        {
+            "path": plan.source.path,
+            "dataset": plan.source.dataset,
+            "layout": plan.source.layout,
+            "events": len(plan),
+            "table": table.path.relative_to(done.folder.path).as_posix(),
+            **plan.record,
+        }
+        for plan, table in zip(done.plans, done.tables, strict=True)
+    ]
+    write_run(done.folder.path / RUN, sections, inputs)
