@@ -8,6 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import GeometryError
+from napari_xfelsort.core.geometry.kernels import (
+    compiled,
+    copy_straight,
+    copy_turned,
+    fill,
+    gather,
+)
 from napari_xfelsort.core.geometry.tables import Indices, Tables
 
 _UNSIGNED: dict[int, Any] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -23,20 +30,17 @@ def assemble(
 ) -> NDArray[Any]:
     """Picture of a frame; by block copy if the tables have blocks, else by gather."""
     result = _output(out, shape, raw.dtype)
-    if tables.block_steps is None or raw.dtype.itemsize not in _UNSIGNED:
+    if tables.blocks is None or raw.dtype.itemsize not in _UNSIGNED:
         _gather(raw, tables.raw_of_cell, gap, result)
         return result
-    from napari_xfelsort.core.geometry.kernels import copy_blocks
-
     bits = _UNSIGNED[raw.dtype.itemsize]
-    copy_blocks(
-        np.ascontiguousarray(raw).reshape(-1).view(bits),
-        tables.block_steps,
-        tables.gaps,
-        shape[1],
-        _gap_value(gap, raw.dtype).view(bits)[0],
-        result.reshape(-1).view(bits),
-    )
+    source = np.ascontiguousarray(raw).reshape(-1).view(bits)
+    target = result.reshape(-1).view(bits)
+    between = _gap_value(gap, raw.dtype).view(bits)[0]
+    blocks = tables.blocks
+    compiled(fill)(blocks.gaps, shape[1], between, target)
+    compiled(copy_turned)(source, blocks.turned, shape[1], target)
+    compiled(copy_straight)(source, blocks.straight, shape[1], target)
     return result
 
 
@@ -57,9 +61,7 @@ def _gather(source: NDArray[Any], table: Indices, gap: Any, out: NDArray[Any]) -
         np.take(flat, table, mode="clip", out=target)
         target[table < 0] = value
         return
-    from napari_xfelsort.core.geometry.kernels import gather
-
-    gather(flat.view(bits), table, value.view(bits)[0], target.view(bits))
+    compiled(gather)(flat.view(bits), table, value.view(bits)[0], target.view(bits))
 
 
 def _gap_value(gap: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

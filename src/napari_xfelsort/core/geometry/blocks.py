@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from napari_xfelsort.core.geometry.grid import Grid, corner_pixels, nearest
 from napari_xfelsort.core.geometry.panel import Panel
 
+#: First cell, rows, columns, first raw pixel, raw step down, raw step across.
+Step = tuple[int, int, int, int, int, int]
+
 
 @dataclass(frozen=True)
 class Block:
@@ -50,9 +53,7 @@ class Block:
             slice(self.column, self.column + self.width),
         )
 
-    def steps(
-        self, raw_shape: tuple[int, ...], columns: int
-    ) -> tuple[int, int, int, int, int, int]:
+    def steps(self, raw_shape: tuple[int, ...], columns: int) -> Step:
         """First cell, rows, columns, first raw pixel, raw step down, raw step across."""
         start, along_ss, along_fs = self.panel.raw_strides(raw_shape)
         down, across = (along_ss, along_fs) if self.upright else (along_fs, along_ss)
@@ -64,6 +65,11 @@ class Block:
             across = -across
         cell = self.row * columns + self.column
         return cell, self.height, self.width, start, down, across
+
+
+def is_straight(step: Step) -> bool:
+    """Whether the rows of a block are contiguous in the frame."""
+    return abs(step[5]) == 1
 
 
 def place_block(panel: Panel, grid: Grid) -> Block:

@@ -66,7 +66,7 @@ def check_layout(
                 f"panel {name} is in data of {len(panel.dims)} axes, "
                 f"panel {first.name} in data of {len(first.dims)}",
             )
-        if panel.dims.count("%") != first.dims.count("%"):
+        if [d == "%" for d in panel.dims] != [d == "%" for d in first.dims]:
             raise error(line, f"panels {first.name} and {name} differ in axes that are %")
         if panel.data.count("%") != first.data.count("%"):
             raise error(line, f"panels {first.name} and {name} differ in % of the data path")

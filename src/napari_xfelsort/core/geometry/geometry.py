@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.geometry import masks, points
 from napari_xfelsort.core.geometry.crystfel import parse_crystfel, read_crystfel
-from napari_xfelsort.core.geometry.layout import DataLayout, data_layouts
-from napari_xfelsort.core.geometry.panel import Panel
+from napari_xfelsort.core.geometry.panel import Dim, Panel
 from napari_xfelsort.core.geometry.picture import Picture
 from napari_xfelsort.core.geometry.simple import describe_single_panel
 from napari_xfelsort.core.geometry.writing import crystfel_text, write_text
@@ -114,19 +113,17 @@ class Geometry(Picture):
     # --- what the data file must provide ------------------------------------------------
 
     @property
-    def layouts(self) -> tuple[DataLayout, ...]:
-        """The datasets that hold the frames, in order of first use."""
-        return data_layouts(self.panels.values())
-
-    @property
     def data_paths(self) -> tuple[str, ...]:
         """Paths of the datasets that hold the frames, in order of first use."""
-        return tuple(layout.path for layout in self.layouts)
+        return tuple(dict.fromkeys(panel.data for panel in self.panels.values()))
 
     @property
-    def mask_specs(self) -> tuple[masks.SharedMask, ...]:
-        """The masks that the geometry names, by number."""
-        return masks.shared_masks(self.panels.values())
+    def dims(self) -> tuple[Dim, ...]:
+        """What each axis of these datasets is for the first panel: ``%``, ss, fs, an index.
+
+        The ``%`` axes are the same for all panels, the others are those of the raw frame.
+        """
+        return next(iter(self.panels.values())).dims
 
     @property
     def digest(self) -> str:
@@ -258,6 +255,12 @@ class Geometry(Picture):
     def _make_static_mask(self) -> PixelMask | None:
         bad = masks.static_bad(self._placed, self.bad_regions, self.raw_shape)
         return PixelMask.from_bad(bad, Reason.GEOMETRY) if bad.any() else None
+
+    @property
+    def has_flags(self) -> bool:
+        """Whether some value marks a pixel as bad, so that masks differ by event."""
+        limits = ("flag_lessthan", "flag_morethan", "flag_equal")
+        return any(getattr(p, name) is not None for p in self._placed for name in limits)
 
     def value_mask(self, raw: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Pixels of a frame whose value is a flag, True where bad; None without flags.

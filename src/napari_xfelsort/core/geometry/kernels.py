@@ -1,4 +1,4 @@
-"""Copying frames into pictures: compiled loops; import this only where frames are moved.
+"""Copying frames into pictures: loops to be compiled.
 
 A frame is moved as unsigned integers of the pixel's size, so that one compiled loop serves
 every type of that size. Against ``np.take`` the gather saves a third of the time: indices
@@ -8,9 +8,9 @@ are 32-bit and the gap needs no extra pixel in the source.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,16 +20,20 @@ Loop = Callable[..., None]
 _UNROLL = 8
 
 
-def _compiled(loop: Loop) -> Loop:
-    make = numba.njit(nogil=True, cache=True)
+@cache
+def compiled(loop: Loop) -> Loop:
+    """One of the loops below, compiled; numba is imported at the first use."""
+    import numba
+
     try:
-        made: Loop = make(loop)
+        made: Loop = numba.njit(nogil=True, cache=True)(loop)
     except RuntimeError:  # there is no folder that numba could keep its cache in
         made = numba.njit(nogil=True)(loop)
     return made
 
 
-def _gather(source: Flat, table: NDArray[np.int32], gap: Any, out: Flat) -> None:
+def gather(source: Flat, table: NDArray[np.int32], gap: Any, out: Flat) -> None:
+    """``out[i] = source[table[i]]``, or the gap where the table is negative."""
     for cell in range(table.size):
         index = table[cell]
         if index >= 0:
@@ -38,7 +42,8 @@ def _gather(source: Flat, table: NDArray[np.int32], gap: Any, out: Flat) -> None
             out[cell] = gap
 
 
-def _fill(gaps: NDArray[np.int64], columns: int, gap: Any, out: Flat) -> None:
+def fill(gaps: NDArray[np.int64], columns: int, gap: Any, out: Flat) -> None:
+    """Fill rectangles (row, row end, column, column end) of a picture."""
     for k in range(gaps.shape[0]):
         for row in range(gaps[k, 0], gaps[k, 1]):
             line = out[row * columns + gaps[k, 2] : row * columns + gaps[k, 3]]
@@ -50,66 +55,46 @@ def _fill(gaps: NDArray[np.int64], columns: int, gap: Any, out: Flat) -> None:
 # using vector instructions.
 
 
-def _straight(source: Flat, step: NDArray[np.int64], columns: int, out: Flat) -> None:
-    cell, height, width, first = step[0], step[1], step[2], step[3]
-    last = np.uintp(width - 1)
-    for row in range(height):
-        start = first + row * step[4]
-        line = out[cell + row * columns : cell + row * columns + width]
-        if step[5] == 1:
-            part = source[start : start + width]
-            for i in range(line.size):
-                line[i] = part[i]
-        else:
-            part = source[start - width + 1 : start + 1]
-            for j in range(np.uintp(width)):
-                line[j] = part[last - j]
-
-
-def _turned(source: Flat, step: NDArray[np.int64], columns: int, out: Flat) -> None:
-    cell, height, width = step[0], step[1], step[2]
-    first, down, across = step[3], step[4], step[5]
-    whole = width - width % _UNROLL
-    one, a = np.uintp(1), np.uintp(across)
-    two, four = one + one, np.uintp(4)
-    b, c = a + a, a + a + a
-    # Eight columns at a time: reads and writes both stay within a few cache lines.
-    for column in range(0, whole, _UNROLL):
-        for row in range(height):
-            i = np.uintp(first + row * down + column * across)
-            v0, v1, v2, v3 = source[i], source[i + a], source[i + b], source[i + c]
-            i += b + b
-            v4, v5, v6, v7 = source[i], source[i + a], source[i + b], source[i + c]
-            to = np.uintp(cell + row * columns + column)
-            out[to], out[to + one], out[to + two], out[to + two + one] = v0, v1, v2, v3
-            to += four
-            out[to], out[to + one], out[to + two], out[to + two + one] = v4, v5, v6, v7
-    for row in range(height):
-        for column in range(whole, width):
-            to = np.uintp(cell + row * columns + column)
-            out[to] = source[np.uintp(first + row * down + column * across)]
-
-
-gather = _compiled(_gather)
-fill = _compiled(_fill)
-copy_straight = _compiled(_straight)
-copy_turned = _compiled(_turned)
-
-
-def _copy_blocks(
-    source: Flat,
-    steps: NDArray[np.int64],
-    gaps: NDArray[np.int64],
-    columns: int,
-    gap: Any,
-    out: Flat,
-) -> None:
-    fill(gaps, columns, gap, out)
+def copy_straight(source: Flat, steps: NDArray[np.int64], columns: int, out: Flat) -> None:
+    """Copy blocks whose rows are contiguous in the frame, forwards or backwards."""
     for k in range(steps.shape[0]):
-        if steps[k, 5] == 1 or steps[k, 5] == -1:
-            copy_straight(source, steps[k], columns, out)
-        else:
-            copy_turned(source, steps[k], columns, out)
+        width = steps[k, 2]
+        last = np.uintp(width - 1)
+        for row in range(steps[k, 1]):
+            cell = steps[k, 0] + row * columns
+            start = steps[k, 3] + row * steps[k, 4]
+            line = out[cell : cell + width]
+            if steps[k, 5] == 1:
+                part = source[start : start + width]
+                for i in range(line.size):
+                    line[i] = part[i]
+            else:
+                part = source[start - width + 1 : start + 1]
+                for j in range(np.uintp(width)):
+                    line[j] = part[last - j]
 
 
-copy_blocks = _compiled(_copy_blocks)
+def copy_turned(source: Flat, steps: NDArray[np.int64], columns: int, out: Flat) -> None:
+    """Copy blocks whose rows are not contiguous in the frame."""
+    one, two, four = np.uintp(1), np.uintp(2), np.uintp(4)
+    for k in range(steps.shape[0]):
+        cell, height, width = steps[k, 0], steps[k, 1], steps[k, 2]
+        first, down, across = steps[k, 3], steps[k, 4], steps[k, 5]
+        a = np.uintp(across)
+        b, c = a + a, a + a + a
+        whole = width - width % _UNROLL
+        # Eight columns at a time: reads and writes both stay within a few cache lines.
+        for column in range(0, whole, _UNROLL):
+            for row in range(height):
+                i = np.uintp(first + row * down + column * across)
+                v0, v1, v2, v3 = source[i], source[i + a], source[i + b], source[i + c]
+                i += b + b
+                v4, v5, v6, v7 = source[i], source[i + a], source[i + b], source[i + c]
+                to = np.uintp(cell + row * columns + column)
+                out[to], out[to + one], out[to + two], out[to + two + one] = v0, v1, v2, v3
+                to += four
+                out[to], out[to + one], out[to + two], out[to + two + one] = v4, v5, v6, v7
+        for row in range(height):
+            for column in range(whole, width):
+                to = np.uintp(cell + row * columns + column)
+                out[to] = source[np.uintp(first + row * down + column * across)]

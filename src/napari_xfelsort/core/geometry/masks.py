@@ -4,42 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.geometry.panel import BadRegion, MaskSpec, Panel
-
-
-@dataclass(frozen=True)
-class SharedMask:
-    """A mask and the panels that use it.
-
-    Attributes
-    ----------
-    spec : MaskSpec
-        Where the mask is and how to read its bits.
-    panels : tuple of str or None
-        Names of the panels; None for all panels.
-    """
-
-    spec: MaskSpec
-    panels: tuple[str, ...] | None
-
-
-def shared_masks(panels: Iterable[Panel]) -> tuple[SharedMask, ...]:
-    """The masks of all panels, each distinct one once, by number."""
-    users: dict[MaskSpec, list[str]] = {}
-    everyone = list(panels)
-    for panel in everyone:
-        for spec in panel.masks:
-            users.setdefault(spec, []).append(panel.name)
-    return tuple(
-        SharedMask(spec, None if len(names) == len(everyone) else tuple(names))
-        for spec, names in sorted(users.items(), key=lambda item: item[0].number)
-    )
+from napari_xfelsort.core.geometry.panel import BadRegion, Panel
 
 
 def view(raw: NDArray[Any], panel: Panel) -> NDArray[Any]:

@@ -97,11 +97,8 @@ def _members(group: Any, nx_class: str, prefix: str) -> Iterator[Any]:
 
 
 def _photon_energy(entry: Any, instrument: Any) -> float:
-    sample = member(entry, "sample")
-    for group in (instrument, sample):
-        beam = None if group is None else member(group, "beam")
-        if beam is None:
-            continue
+    for group in (instrument, member(entry, "sample")):
+        beam = member(group, "beam")
         wavelength = _only(member(beam, "incident_wavelength"), LENGTHS, "angstrom")
         if wavelength > 0:
             return photon_energy_of_wavelength(wavelength)
@@ -121,13 +118,14 @@ def _only(dataset: Any, units: dict[str, float], default: str) -> float:
 
 def _frame_shape(entry: Any, detector: Any) -> Shape | None:
     """Rows and columns of a frame, as far as the file says."""
-    specific = member(detector, "detectorSpecific") or {}
+    specific = member(detector, "detectorSpecific")
     counts = [number(member(specific, f"{axis}_pixels_in_detector")) for axis in "yx"]
     if counts[0] and counts[1]:
         return int(counts[0]), int(counts[1])
-    data = member(entry, "data") or {}
+    data = member(entry, "data")
     candidates = [member(detector, "pixel_mask"), member(data, "data"), member(detector, "data")]
-    candidates += [member(data, key) for key in sorted(data)[:8] if key.startswith("data_")]
+    if isinstance(data, h5py.Group):
+        candidates += [member(data, key) for key in sorted(data)[:8] if key.startswith("data_")]
     for dataset in candidates:
         if isinstance(dataset, h5py.Dataset) and dataset.ndim >= 2:
             return int(dataset.shape[-2]), int(dataset.shape[-1])
@@ -141,9 +139,7 @@ def _from_modules(
     detector: Any, modules: list[Any], shape: Shape | None, energy: float, name: str
 ) -> Description:
     if len(modules) > _MAX_MODULES:
-        raise GeometryError(
-            f"it has {len(modules)} detector modules; {_MAX_MODULES} are possible."
-        )
+        raise GeometryError(f"it has {len(modules)} modules, more than {_MAX_MODULES}.")
     panels = {}
     for module in modules:
         panel = _panel(detector, module, shape if len(modules) == 1 else None)

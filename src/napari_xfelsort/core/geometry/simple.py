@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from napari_xfelsort.core.errors import GeometryError
 from napari_xfelsort.core.geometry.header import HeaderValue
 from napari_xfelsort.core.geometry.panel import MAX_PIXELS, Description, Panel, Vector
@@ -25,7 +27,7 @@ def describe_single_panel(
         If shape or pixel size are not possible.
     """
     rows, columns = (int(n) for n in shape)
-    height, width = pixel_size if isinstance(pixel_size, tuple) else (pixel_size, pixel_size)
+    height, width = (float(size) for size in np.broadcast_to(pixel_size, 2))
     if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:
         raise GeometryError(f"A detector of {rows} x {columns} pixels is not possible.")
     if not (0 < height < math.inf and 0 < width < math.inf):

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.geometry.blocks import (
+    Step,
     blocks_are_apart,
     gap_rectangles,
+    is_straight,
     place_block,
 )
 from napari_xfelsort.core.geometry.grid import Grid
@@ -32,6 +34,24 @@ Indices = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
+class Blocks:
+    """What a block copy does: three arrays of int64, a row for each block or gap.
+
+    Attributes
+    ----------
+    turned, straight : ndarray, shape (blocks, 6)
+        First cell, rows, columns, first raw pixel, raw step down and across, for blocks
+        whose rows are not, and are, contiguous in the frame.
+    gaps : ndarray, shape (rectangles, 4)
+        Row, row end, column and column end of cells without panel.
+    """
+
+    turned: NDArray[np.int64]
+    straight: NDArray[np.int64]
+    gaps: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class Tables:
     """Gather tables between raw frame and picture; -1 means none.
 
@@ -41,15 +61,13 @@ class Tables:
         Flat raw index that each cell shows.
     cell_of_raw : ndarray of int32, size of the raw frame
         Flat cell that shows each raw pixel at its own place.
-    block_steps, gaps : ndarray of int64 or None
-        For block copy: per panel (first cell, rows, columns, first raw pixel, raw step down
-        and across), and rectangles without panel (row, row end, column, column end).
+    blocks : Blocks or None
+        For block copy.
     """
 
     raw_of_cell: Indices
     cell_of_raw: Indices
-    block_steps: NDArray[np.int64] | None = None
-    gaps: NDArray[np.int64] | None = None
+    blocks: Blocks | None = None
 
 
 def choose_method(panels: Sequence[Panel], grid: Grid) -> str:
@@ -62,20 +80,28 @@ def choose_method(panels: Sequence[Panel], grid: Grid) -> str:
 def build_block_tables(panels: Sequence[Panel], grid: Grid, raw_shape: tuple[int, ...]) -> Tables:
     """Tables of the block placing."""
     raw_of_cell = np.full(grid.shape, _NONE, np.int32)
-    blocks = [place_block(panel, grid) for panel in panels]
-    steps = [block.steps(raw_shape, grid.shape[1]) for block in blocks]
-    for block, (_, height, width, start, down, across) in reversed(
-        list(zip(blocks, steps, strict=True))
-    ):
+    placed = [place_block(panel, grid) for panel in panels]
+    steps = [block.steps(raw_shape, grid.shape[1]) for block in placed]
+    # Copied last to first so that the first wins; those whose rows are contiguous in the
+    # frame after the others, because the loops take them in this order.
+    pairs = sorted(zip(placed[::-1], steps[::-1], strict=True), key=lambda p: is_straight(p[1]))
+    for block, (_, height, width, start, down, across) in pairs:
         rows = start + down * np.arange(height)[:, np.newaxis]
         raw_of_cell[block.place] = rows + across * np.arange(width)
     flat = raw_of_cell.ravel()
     cell_of_raw = np.full(int(np.prod(raw_shape)), _NONE, np.int32)
     shown = np.flatnonzero(flat != _NONE)
     cell_of_raw[flat[shown]] = shown
-    # The first panel wins, so it is copied last.
-    order = np.array(steps[::-1], np.int64)
-    return Tables(flat, cell_of_raw, order, gap_rectangles(raw_of_cell == _NONE))
+    blocks = Blocks(
+        turned=_rows([step for _, step in pairs if not is_straight(step)]),
+        straight=_rows([step for _, step in pairs if is_straight(step)]),
+        gaps=gap_rectangles(raw_of_cell == _NONE),
+    )
+    return Tables(flat, cell_of_raw, blocks)
+
+
+def _rows(steps: list[Step]) -> NDArray[np.int64]:
+    return np.array(steps, np.int64).reshape(-1, 6)
 
 
 def build_nearest_tables(
