@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from napari_xfelsort import __version__, _cli_info, _cli_label, _cli_simulate
+from napari_xfelsort import (
+    __version__,
+    _cli_demo,
+    _cli_info,
+    _cli_label,
+    _cli_simulate,
+    _cli_sort,
+    _cli_train,
+)
 from napari_xfelsort.cli_options import ManyValuesCommand
 from napari_xfelsort.cli_support import make_streams_robust, say
 
@@ -27,6 +35,9 @@ app = typer.Typer(
 )
 app.command()(_cli_info.info)
 app.command(cls=ManyValuesCommand)(_cli_label.label)
+app.command()(_cli_train.train)
+app.command()(_cli_sort.sort)
+app.command()(_cli_demo.demo)
 app.add_typer(_cli_simulate.app, name="simulate")
 
 

@@ -163,7 +163,8 @@ def _plain(value: Any, hint: Any) -> Any:
 
 
 def _help(text: str, unit: str) -> str:
-    return f"{text.rstrip('.')} ({unit})." if unit else text
+    sentence = text[:1].upper() + text[1:].rstrip(".")
+    return f"{sentence} ({unit})." if unit else f"{sentence}."
 
 
 def _shown(default: Any) -> str:

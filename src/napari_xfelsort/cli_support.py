@@ -15,6 +15,9 @@ import typer
 
 from napari_xfelsort.core.errors import XfelsortError
 
+#: Problems that are named when a task starts.
+_TOLD = 20
+
 
 class Status(IntEnum):
     """Exit statuses."""
@@ -86,6 +89,14 @@ def _system_sentence(error: OSError) -> str:
 def complain(text: str) -> None:
     """Write a line to standard error."""
     typer.echo(text, err=True)
+
+
+def tell_problems(problems: Sequence[object]) -> None:
+    """Name what could not be used, the first of many."""
+    for problem in problems[:_TOLD]:
+        complain(str(problem))
+    if len(problems) > _TOLD:
+        complain(f"... and {len(problems) - _TOLD} more; xfelsort info tells all.")
 
 
 def say(text: str = "") -> None:

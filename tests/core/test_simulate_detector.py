@@ -135,7 +135,8 @@ def test_water_ring_lies_where_its_crest_in_q_puts_it(tmp_path):
     radius = np.hypot(x, y)
     two_theta = np.arctan2(radius, z)
     polarisation = 1.0 - (np.sin(two_theta) * x / radius) ** 2
-    flat = mean / (np.cos(two_theta) ** 3 * polarisation)
+    # cos(atan(0.4447)) = 0.9137: the solid angle is taken relative to the crest's.
+    flat = mean / ((np.cos(two_theta) / 0.9137) ** 3 * polarisation)
     reach = radius / z
     bins = np.arange(0.35, 0.55, 0.01)
     which = np.digitize(reach, bins)

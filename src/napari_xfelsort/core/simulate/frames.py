@@ -79,8 +79,11 @@ class FrameMaker:
         x, y, z = detector.positions()
         distance = np.sqrt(x**2 + y**2 + z**2)
         self._sin_theta = np.sqrt(0.5 * (1.0 - z / distance)).astype(np.float32)
-        # Solid angle of a pixel (cos^3) and polarisation of a horizontally polarised beam.
-        factor = (z / distance) ** 3 * (1.0 - (x / distance) ** 2)
+        # Solid angle of a pixel (cos^3), 1 at the crest, and the polarisation of a
+        # horizontally polarised beam.
+        crest = WATER_Q * HC / (4.0 * np.pi * settings.photon_energy)
+        solid_angle = (z / distance / np.cos(2.0 * np.arcsin(crest))) ** 3
+        factor = solid_angle * (1.0 - (x / distance) ** 2)
         self._factor = factor.astype(np.float32)
         fixed = np.random.default_rng(detector.asic)
         spread = fixed.standard_normal(detector.shape).astype(np.float32)
