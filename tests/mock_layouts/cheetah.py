@@ -348,6 +348,8 @@ def cheetah_assembled_chosen(folder: Path) -> Mock:
         shapes=[(160, 170)],
         dtype="i2",
         events=range(4),
+        energies=energies(4).tolist(),
+        camera_lengths=DISTANCE,
         options={"dataset": "/entry_1/image_1/data"},
     )
 

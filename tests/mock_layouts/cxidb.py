@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from mock_layouts.base import JOULE_IN_EV, Mock, frame, frames, image_stack, layout
+from mock_layouts.base import JOULE_IN_EV, Frame, Mock, Shape, frame, frames, image_stack, layout
 
 SHAPE = (70, 72)
 
@@ -167,6 +167,21 @@ def second_detector_chosen(folder: Path) -> Mock:
     mock.camera_lengths = None
     mock.options = {"dataset": "/entry_1/data_2/data"}
     return mock
+
+
+@layout("g5")
+def scan_axes(folder: Path) -> Mock:
+    """A raster scan: (row, column, y, x). Events are its rows or all its points."""
+    path = folder / "raster.cxi"
+    values = frames(range(6), SHAPE, "f4")
+    with h5py.File(path, "w") as f:
+        data = f.create_dataset("entry_1/data_1/data", data=values.reshape(2, 3, *SHAPE))
+        data.attrs["axes"] = "scan_row:scan_column:y:x"
+
+    def expected(i: int, shape: Shape) -> Frame:
+        return values[i] if len(shape) == 2 else values[3 * i : 3 * i + 3]
+
+    return Mock([path], shapes=[(3, *SHAPE), SHAPE], dtype="f4", expected=expected)
 
 
 @layout("g5")

@@ -322,7 +322,7 @@ def om_in_progress(folder: Path) -> Mock:
 
 @layout("b4")
 def om_mask_by_geometry(folder: Path) -> Mock:
-    """The geometry names the mask file, with its own polarity."""
+    """The geometry names the mask file, with its own polarity, and a photon energy."""
     path = folder / "mfxlz0020-r0101_1.cxi"
     write_om(path)
     bad = write_om_mask(folder / "mask_epix.h5")
@@ -337,7 +337,9 @@ def om_mask_by_geometry(folder: Path) -> Mock:
             "mask_bad = 0x00",
         ],
     )
-    return om_mock([path], static_bad=bad, options={"geometry": geometry})
+    mock = om_mock([path], static_bad=bad, options={"geometry": geometry})
+    mock.energies = 9500.0  # the geometry's word counts, as in CrystFEL
+    return mock
 
 
 @layout("b4")

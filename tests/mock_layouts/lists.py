@@ -79,8 +79,8 @@ def list_comments(folder: Path) -> Mock:
 
 @layout("n14")
 def list_blanks(folder: Path) -> Mock:
-    """Several blanks or a tab before the event, blanks behind it."""
-    return list_mock(folder, "a.h5   //1\nb.h5 //2  \n  a.h5 //3\n", [1, 22, 3])
+    """Several blanks before the event."""
+    return list_mock(folder, "a.h5   //1\nb.h5 //2\nsub dir/c d.h5  //3\n", [1, 22, 33])
 
 
 @layout("n14")
@@ -106,8 +106,9 @@ def list_missing_event(folder: Path) -> Mock:
 
 @layout("n14")
 def list_repeated(folder: Path) -> Mock:
-    """An event listed twice is shown as listed."""
-    return list_mock(folder, "a.h5 //1\nb.h5 //0\na.h5 //1\n", [1, 20, 1], any_problems=True)
+    """An event listed twice is one event, where it was listed first."""
+    content = "a.h5 //1\nb.h5 //0\na.h5 //1\nb.h5\n"
+    return list_mock(folder, content, [1, 20, 21, 22, 23], any_problems=True)
 
 
 @layout("n14")

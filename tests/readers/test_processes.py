@@ -208,6 +208,34 @@ def test_100_000_virtual_events_open_in_little_memory(tmp_path: Path) -> None:
     assert stack.find(stack.event_id(99_999)) == 99_999
 
 
+GIANT_CHUNKS = """
+import resource, sys
+from napari_xfelsort.readers import open_stack
+stack = open_stack(sys.argv[1])
+stack.raw(0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for i in range(len(stack)):
+    assert int(stack.raw(i)[0, 0]) == i % 16
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+def test_giant_chunks_of_many_files_stay_bounded(tmp_path: Path) -> None:
+    """Each of 40 files is one 16 MB chunk; decompressed chunks of past files are let go."""
+    values = np.zeros((16, 512, 1024), "u2") + np.arange(16, dtype="u2")[:, None, None]
+    for k in range(40):
+        with h5py.File(tmp_path / f"run_{k:02d}.h5", "w") as f:
+            f.create_dataset(
+                "entry/data/data",
+                data=values,
+                chunks=values.shape,
+                compression="gzip",
+                compression_opts=1,
+            )
+    assert int(run_script(GIANT_CHUNKS, str(tmp_path))) < 300_000, "kilobytes"
+
+
 def test_huge_frame_claim_costs_nothing(tmp_path: Path) -> None:
     """A header that claims frames of 32 GB: opening allocates none of it."""
     path = tmp_path / "claim.h5"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -255,12 +256,13 @@ def test_positions_with_the_geometry(case: Case) -> None:
     x, y, _ = stack.geometry.positions()
     assert x.shape == tuple(stack.raw_shape)
     pixels = [tuple(p["index"]) for p in case.said["positions"]]
-    # The pitch follows from two neighbouring pixels, so no unit need be assumed.
-    origin, beside = (0,) * x.ndim, (0,) * (x.ndim - 1) + (1,)
-    pitch = np.hypot(x[beside] - x[origin], y[beside] - y[origin])
+    assert case.geometry is not None
+    res = re.search(r"^res\s*=\s*([\d.]+)", case.geometry.read_text(), re.MULTILINE)
+    assert res is not None
+    per_metre = float(res[1])
     for pixel, wanted in zip(pixels, case.said["positions"], strict=True):
-        assert x[pixel] / pitch == pytest.approx(wanted["x_px"], abs=5e-3)
-        assert y[pixel] / pitch == pytest.approx(wanted["y_px"], abs=5e-3)
+        assert x[pixel] * per_metre == pytest.approx(wanted["x_px"], abs=5e-3)
+        assert y[pixel] * per_metre == pytest.approx(wanted["y_px"], abs=5e-3)
 
 
 @cases_with("also_open", "lists")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -114,6 +115,30 @@ def test_one_bad_chunk_costs_one_event(tmp_path: Path) -> None:
         np.testing.assert_array_equal(stack.raw(i), frame(i, (40, 50)))
 
 
+def test_giant_chunk_is_decompressed_once(tmp_path: Path) -> None:
+    """Events of one 16 MB chunk: the second needs nothing more from the disk.
+
+    The chunk's bytes are spoilt behind the reader's back after the first event, so that
+    decompressing it again (88 ms an event in a real file) would show.
+    """
+    path = tmp_path / "giant.h5"
+    values = np.zeros((16, 512, 1024), "u2") + np.arange(16, dtype="u2")[:, None, None]
+    with h5py.File(path, "w") as f:
+        data = f.create_dataset(
+            "entry/data/data", data=values, chunks=values.shape, compression="gzip"
+        )
+        info = data.id.get_chunk_info(0)
+    stack = open_stack(path)
+    assert stack.raw(0).max() == 0
+    before = path.stat()
+    with path.open("r+b") as stream:
+        stream.seek(info.byte_offset)
+        stream.write(b"\xa5" * info.size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for i in range(1, 16):
+        np.testing.assert_array_equal(stack.raw(i), values[i])
+
+
 @pytest.mark.parametrize("change", ["removed", "cut", "text"])
 def test_file_spoilt_after_opening(change: str, tmp_path: Path) -> None:
     """Reading says which file and event; the other file goes on."""
@@ -148,6 +173,14 @@ def test_file_linked_under_two_names(tmp_path: Path) -> None:
     assert len(open_stack(tmp_path)) == 3
 
 
+@pytest.mark.parametrize("name", ["run7_dark.h5", "LaB6_powder_0001.h5", "unmasked_hits.cxi"])
+def test_stacks_are_events_whatever_their_name(name: str, tmp_path: Path) -> None:
+    """A folder of darks or of a powder's run holds events: names alone decide nothing."""
+    write_run(tmp_path / name, range(3))
+    write_run(tmp_path / "run8.cxi", range(2))
+    assert len(open_stack(tmp_path)) == 5
+
+
 def test_list_that_names_itself(tmp_path: Path) -> None:
     path = tmp_path / "all.lst"
     path.write_text("all.lst\n")
@@ -158,7 +191,7 @@ def test_list_that_names_itself(tmp_path: Path) -> None:
 def test_list_of_thousands_of_lines(tmp_path: Path) -> None:
     """30 000 lines over 20 files of 1500 events, shuffled."""
     for k in range(20):
-        values = np.zeros((1500, 3, 4), "u4") + 10_000 * k
+        values = np.zeros((1500, 4, 6), "u4") + 10_000 * k
         values[:, 0, 0] += np.arange(1500, dtype="u4")
         with h5py.File(tmp_path / f"run_{k}.h5", "w") as f:
             f["entry/data/data"] = values
