@@ -18,6 +18,7 @@ from mock_layouts.euxfel_files import (
     Detector,
     identifiers,
     n_frames,
+    write_da,
     write_jungfrau_module,
     write_module,
     write_run,
@@ -75,6 +76,40 @@ def agipd_two_sequences(folder: Path) -> Mock:
             sequence=1,
         )
     return run_mock(run, counts=FEW | later)
+
+
+@layout("c1")
+def agipd_glob(folder: Path) -> Mock:
+    """A pattern that meets all files of a run means the run, not 16 times its events."""
+    run = write_run(folder / "r0238")
+    mock = run_mock(run, event_ids=None)
+    mock.paths = [run / "CORR-*.h5"]
+    return mock
+
+
+@layout("c1")
+def agipd_one_file(folder: Path) -> Mock:
+    """One module's file alone: its frames, with train and pulse."""
+    run = write_run(folder / "r0238")
+    return Mock(
+        [AGIPD.file(run, 3, False, 238)],
+        n_events=N,
+        shapes=[(512, 128)],
+        dtype="f4",
+        expected=lambda i, shape: frame(i, AGIPD.shape, "f4")[3],
+        event_ids=[f"//{i}" for i in range(N)],
+        identifiers=identifiers(),
+        event_bad=[128] * N,
+        any_problems=True,
+    )
+
+
+@layout("n05")
+def euxfel_slow_data_file(folder: Path) -> Mock:
+    """A data-aggregator file holds pulse energies of trains, (4, 1000), and no frame."""
+    write_da(folder, raw=False)
+    path = folder / "CORR-R0238-DA01-S00000.h5"
+    return Mock([path], error=["NoEventsError", "UnreadableFileError"], names=[path.name])
 
 
 def without_module(lost_module: int, lost_events: range, fill: float) -> Any:

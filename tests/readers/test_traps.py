@@ -258,6 +258,15 @@ def test_dataset_that_does_not_exist(tmp_path: Path) -> None:
     assert "/entry_1/data_9/data" in str(refusal.value)
 
 
+def test_dataset_named_by_the_user_is_trusted(tmp_path: Path) -> None:
+    """Frames of three rows look like a table, but the user says what they are."""
+    path = tmp_path / "strip.h5"
+    with h5py.File(path, "w") as f:
+        f["strip/rows"] = frames(range(5), (3, 100), "u2")
+    stack = open_stack(path, dataset="/strip/rows")
+    assert (len(stack), tuple(stack.raw_shape)) == (5, (3, 100))
+
+
 def test_dataset_that_is_no_stack(tmp_path: Path) -> None:
     path = write_run(tmp_path / "run.cxi", range(2))
     with h5py.File(path, "a") as f:
