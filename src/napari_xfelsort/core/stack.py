@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import GeometryError, NoEventsError, Problem
 from napari_xfelsort.core.events import EventId, Peaks
-from napari_xfelsort.core.mask import PixelMask, combine
+from napari_xfelsort.core.mask import PixelMask, Reason, combine
 from napari_xfelsort.core.source import EventSource, Window
 
 if TYPE_CHECKING:
@@ -181,9 +181,7 @@ class EventStack:
                 continue
             if self._selection is None:
                 return int(self._starts[number]) + index
-            hits = np.flatnonzero(
-                (self._selection[0] == number) & (self._selection[1] == index)
-            )
+            hits = np.flatnonzero((self._selection[0] == number) & (self._selection[1] == index))
             if len(hits):
                 return int(hits[0])
         return None
@@ -230,7 +228,9 @@ class EventStack:
         """
         source, index = self.locate(i)
         length = source.camera_length(index)
-        return length if self.geometry is None else self.geometry.camera_length(length)
+        if self.geometry is None or self.geometry.clen is None:
+            return length
+        return self.geometry.camera_length(length)
 
     def peaks(self, i: int) -> Peaks | None:
         """Peaks stored with event ``i``, None when the file holds none."""
@@ -250,7 +250,11 @@ class EventStack:
     def event_mask(self, i: int) -> PixelMask | None:
         """Pixels that are bad in event ``i``, by file, geometry or user."""
         source, index = self.locate(i)
-        return combine(source.event_mask(index), self._added_mask())
+        flagged: PixelMask | None = None
+        if self.geometry is not None and self.geometry.has_flags:
+            bad = self.geometry.value_mask(source.read(index))
+            flagged = None if bad is None else PixelMask.from_bad(bad, Reason.VALUE)
+        return combine(source.event_mask(index), flagged, self._added_mask())
 
     def _added_mask(self) -> PixelMask | None:
         static = None if self.geometry is None else self.geometry.static_mask()

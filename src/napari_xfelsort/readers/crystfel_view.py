@@ -96,19 +96,26 @@ def _below(group: h5py.Group, pieces: list[str]) -> Iterator[tuple[str, ...]]:
 
 
 def merge(base: Layout | None, view: Layout | None) -> Layout | None:
-    """The geometry's view of the events with what the file's own layout knows beside it."""
+    """The frames of ``view`` with what the file's own layout knows beside them."""
     if view is None or base is None:
         return view or base
     if base.raw_shape == view.raw_shape and _same_events(base, view):
         return base
-    if base.raw_shape != view.raw_shape or base.n_events != view.n_events:
-        return replace(
-            view,
-            photon_energy=base.photon_energy,
-            camera_length=base.camera_length,
-            problems=tuple(dict.fromkeys(base.problems + view.problems)),
-        )
-    return replace(base, segments=view.segments, dataset=view.dataset, dtype=view.dtype)
+    if base.n_events != view.n_events:
+        return replace(view, photon_energy=base.photon_energy, camera_length=base.camera_length)
+    same_frame = base.raw_shape == view.raw_shape
+    return replace(
+        base,
+        segments=view.segments,
+        raw_shape=view.raw_shape,
+        dataset=view.dataset,
+        dtype=view.dtype,
+        masks=base.masks if same_frame else view.masks,
+        peaks=base.peaks if same_frame else None,
+        problems=view.problems,
+        linked_files=(*base.linked_files, *view.linked_files),
+        states_geometry=base.states_geometry and same_frame,
+    )
 
 
 def _same_events(base: Layout, view: Layout) -> bool:
@@ -202,12 +209,21 @@ def follow(
     return replace(
         layout,
         photon_energy=energy if _there(file, energy, parts) else layout.photon_energy,
-        camera_length=clen if _there(file, clen, parts) else None,
+        camera_length=_camera_length(file, layout, clen, parts),
         masks=masks.of(file, context, layout),
         peaks=layout.peaks if peaks is None else peaks,
         segments=tuple(_as_listed(file, context, s, geometry) for s in layout.segments),
         problems=tuple(dict.fromkeys((*layout.problems, *context.problems))),
     )
+
+
+def _camera_length(
+    file: h5py.File, layout: Layout, clen: HeaderValue | None, parts: tuple[str, ...]
+) -> HeaderValue | None:
+    """The geometry's, which its ``coffset`` are added to; the file's own if it says none."""
+    if clen is None:
+        return layout.camera_length
+    return clen if _there(file, clen, parts) else None
 
 
 def _there(file: h5py.File, value: HeaderValue | None, parts: tuple[str, ...]) -> bool:

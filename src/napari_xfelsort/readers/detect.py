@@ -85,10 +85,10 @@ def open_source(
 def _layout(
     file: h5py.File, path: str, name: str, geometry: Geometry | None, dataset: str | None
 ) -> Layout:
-    if dataset is not None:
-        return generic.from_path(file, Context(path, name), dataset)
     view = None
-    if geometry is not None:
+    if dataset is not None:
+        view = generic.from_path(file, Context(path, name), dataset)
+    elif geometry is not None:
         view = crystfel_view.probe(file, Context(path, name), geometry)
     try:
         base = _own_layout(file, path, name)

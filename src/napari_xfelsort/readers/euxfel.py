@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,7 +246,9 @@ def _readable(path: str, problems: list[Problem]) -> list[str]:
 
 def _load_detector(run: Any, path: str, name: str, cls: Any) -> Any:
     try:
-        return cls(run, name, min_modules=1)
+        with warnings.catch_warnings():  # "falling back to raw data": the files decide that
+            warnings.simplefilter("ignore", UserWarning)
+            return cls(run, name, min_modules=1)
     except (ValueError, KeyError) as error:
         raise NoEventsError(
             f"{path}: the detector {name} has no usable frames: {error}."

@@ -121,7 +121,6 @@ def _events_with_sources(
     HDF5 gives fill values, and no error, for those whose source is gone.
     """
     there = np.zeros(n_events, bool)
-    touched = np.zeros(n_events, bool)
     state: dict[tuple[str, str], str | None] = {}
     n_maps = n_lost = 0
     for source in data.virtual_sources():
@@ -130,7 +129,6 @@ def _events_with_sources(
             state[key] = _why_lost(context, *key)
         start, end = source.vspace.get_select_bounds()
         rows = slice(int(start[0]), int(end[0]) + 1)
-        touched[rows] = True
         n_maps += 1
         if state[key] is None:
             there[rows] = True
@@ -142,14 +140,20 @@ def _events_with_sources(
                 f"{context.path}: {name} is virtual and {why}; "
                 f"what {os.path.basename(file_name)} held is missing."
             )
-    lost = touched & ~there
     if n_maps and n_lost == n_maps:
         files = ", ".join(sorted({os.path.basename(f) for f, _ in state})[:3])
         raise UnreadableFileError(
             f"{context.path}: {name} is virtual and none of its source files can be read "
             f"({files}); put them back beside it or open them directly."
         )
-    return tuple(np.flatnonzero(~lost).tolist()) if lost.any() else None
+    if there.all() or not n_maps:
+        return None
+    if not n_lost:
+        context.problem(
+            f"{context.path}: {name} is virtual and no file is given for "
+            f"{n_events - np.count_nonzero(there)} of its {n_events} rows; they are left out."
+        )
+    return tuple(np.flatnonzero(there).tolist())
 
 
 def _why_lost(context: Context, file_name: str, dataset_name: str) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -161,6 +162,8 @@ def _identity(path: str) -> tuple[int, ...]:
         status = os.stat(path)
     except OSError as error:
         raise UnreadableFileError(explain(path, error)) from error
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise UnreadableFileError(explain(path, OSError()))
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -187,6 +190,8 @@ def explain(path: str, error: Exception) -> str:
         return f"{path} does not exist."
     if file.is_dir():
         return f"{path} is a folder, not an HDF5 file."
+    if not file.is_file():
+        return f"{path} is a pipe or device, not an HDF5 file."
     if isinstance(error, PermissionError) or getattr(error, "errno", 0) == errno.EACCES:
         return f"{path} may not be read by you; ask for permission."
     try:

@@ -366,7 +366,7 @@ def _masks(file: h5py.File, detector: str, raw_shape: tuple[int, ...]) -> tuple[
         found = hdf5.dataset(group, name)
         if found is None or found.dtype.kind not in "biu":
             continue
-        if found.shape == raw_shape or found.shape == (1, *raw_shape):
+        if found.shape[-len(raw_shape) :] == raw_shape and found.ndim <= len(raw_shape) + 1:
             specs.append(StoredMask(f"{detector}/{name}", bad_bits=_UNUSABLE_BITS))
     return tuple(specs)
 

@@ -119,9 +119,10 @@ def _open_sources(
         if isinstance(source, Hdf5Source)
         for file in source.plan.linked_files
     }
-    for number, item in enumerate(found.items):
-        if item.scanned and os.path.realpath(item.file) in linked:
-            sources.pop(number, None)
+    if not found.listed:  # shown by a master or virtual file already; a list means what it says
+        for number, item in enumerate(found.items):
+            if os.path.realpath(item.file) in linked:
+                sources.pop(number, None)
     return sources
 
 

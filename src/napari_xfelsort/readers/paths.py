@@ -30,13 +30,10 @@ class Item:
         As the user (or the list) names it: goes into event ids.
     file : str
         Where it is.
-    scanned : bool
-        Whether it was found in a folder rather than named.
     """
 
     path: str
     file: str
-    scanned: bool = False
 
 
 @dataclass
@@ -129,6 +126,8 @@ def _expand_file(name: str, result: Expansion) -> None:
 
 
 def _is_text(name: str) -> bool:
+    if not os.path.isfile(name):
+        return False
     try:
         with open(name, "rb") as stream:
             head = stream.read(4096)
@@ -143,7 +142,7 @@ def _expand_folder(folder: str, result: Expansion) -> None:
     for where, folders, files in os.walk(folder):
         folders.sort(key=natural)
         if euxfel.run_files(where):
-            result.add(Item(where, where, scanned=True))
+            result.add(Item(where, where))
             folders.clear()
             continue
         for name in sorted(files, key=natural):
@@ -156,7 +155,7 @@ def _expand_folder(folder: str, result: Expansion) -> None:
                     Problem(path, f"{path} was left out: its name says mask, sum or dark.")
                 )
                 continue
-            result.add(Item(path, path, scanned=True))
+            result.add(Item(path, path))
     if len(result.items) == before:
         raise NoEventsError(
             f"{folder} holds no event files ({', '.join(HDF5_SUFFIXES[:5])} or a run folder)."
