@@ -7,6 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 
 
+def _panel(start: int) -> SimpleNamespace:
+    return SimpleNamespace(
+        raw_index=(slice(start, start + 4), slice(0, 6)),
+        flag_lessthan=None,
+        flag_morethan=None,
+        flag_equal=None,
+    )
+
+
 class FakeGeometry:
     """Panels of 4 x 6 pixels of 0.1 mm; p0 at x, y >= 0, p1 beside it, one row between them.
 
@@ -19,8 +28,8 @@ class FakeGeometry:
 
     def __init__(self) -> None:
         self.panels = {
-            "p0": SimpleNamespace(raw_index=(slice(0, 4), slice(0, 6))),
-            "p1": SimpleNamespace(raw_index=(slice(5, 9), slice(0, 6))),
+            "p0": _panel(0),
+            "p1": _panel(5),
         }
 
     def fit(self, raw_shape: tuple[int, ...]) -> FakeGeometry:
@@ -42,7 +51,9 @@ class FakeGeometry:
             y[rows] = np.broadcast_to(ss, (4, 6)) * self.pixel
         return x, y, np.where(np.isnan(x), np.nan, 0.1)
 
-    def q_map(self, photon_energy: float, camera_length: float) -> np.ndarray:
+    def q_map(
+        self, photon_energy: float | None = None, camera_length: float | None = None
+    ) -> np.ndarray:
         x, y, z = self.positions()
         theta = np.arctan2(np.hypot(x, y), z) / 2
-        return 4 * np.pi * np.sin(theta) / (12398.419843320026 / photon_energy)
+        return 4 * np.pi * np.sin(theta) / (12398.419843320026 / (photon_energy or np.nan))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.errors import RegionError, XfelsortError
+from napari_xfelsort.core.block_reader import BlockReader
+from napari_xfelsort.core.errors import RegionError
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.region import Region, ResolvedRegion
 from napari_xfelsort.core.settings import Settings, setting
-from napari_xfelsort.core.source import EventSource, Window
+from napari_xfelsort.core.source import Window
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.geometry import Geometry
-    from napari_xfelsort.core.stack import EventBlock, EventStack
+    from napari_xfelsort.core.stack import EventStack
 
 #: Told how many of how many events are done; may raise to stop.
 Progress = Callable[[int, int], None]
@@ -218,96 +219,6 @@ def without_bad(pixels: ResolvedRegion, mask: PixelMask | None, region: Region) 
     if not inside.any():
         raise RegionError(f"Every pixel of the region {region} is masked.")
     return ResolvedRegion(pixels.window, inside)
-
-
-class BlockFrames(NamedTuple):
-    """What was read of a block.
-
-    Attributes
-    ----------
-    frames : ndarray, shape (events, ...window)
-        Raw values; zero for an event that could not be read.
-    bad : ndarray of bool, same shape, or None
-        Pixels that must not be used.
-    failed : dict of int to str
-        Why an event (its number in the block) could not be read.
-    """
-
-    frames: NDArray[Any]
-    bad: NDArray[np.bool_] | None
-    failed: Mapping[int, str]
-
-
-class BlockReader:
-    """Reads the window of an extractor, with the masks of the events.
-
-    Parameters
-    ----------
-    stack : EventStack
-        Where the blocks are from.
-    pixels : ResolvedRegion
-        What is read; its pixels are those that masks may take away from.
-    """
-
-    def __init__(self, stack: EventStack, pixels: ResolvedRegion) -> None:
-        self.stack = stack
-        self._pixels = pixels
-        self._static: dict[str, NDArray[np.bool_] | None] = {}
-
-    def read(self, block: EventBlock) -> BlockFrames:
-        """Frames of a block; an unreadable event costs only itself."""
-        try:
-            frames = self.stack.read_block(block, self._pixels.window)
-            return BlockFrames(frames, self._bad(block), {})
-        except (XfelsortError, OSError):
-            return self._read_each(block)
-
-    def _read_each(self, block: EventBlock) -> BlockFrames:
-        source = block.source
-        frames = np.zeros((len(block.indices), *self._pixels.shape), source.dtype)
-        bad = np.zeros(frames.shape, bool)
-        failed: dict[int, str] = {}
-        for k, (index, position) in enumerate(
-            zip(block.indices.tolist(), block.positions.tolist(), strict=True)
-        ):
-            try:
-                frames[k] = source.read(index, self._pixels.window)
-                event_bad = self._bad_of(source, position)
-            except (XfelsortError, OSError) as error:
-                frames[k] = 0
-                failed[k] = str(error)
-            else:
-                if event_bad is not None:
-                    bad[k] = event_bad
-        return BlockFrames(frames, bad if bad.any() else None, failed)
-
-    def _bad(self, block: EventBlock) -> NDArray[np.bool_] | None:
-        shape = (len(block.indices), *self._pixels.shape)
-        if not getattr(block.source, "has_event_masks", False):
-            mask = self._bad_of(block.source, int(block.positions[0]))
-            return None if mask is None else np.broadcast_to(mask, shape)
-        bad = np.zeros(shape, bool)
-        for k, position in enumerate(block.positions.tolist()):
-            mask = self._bad_of(block.source, position)
-            if mask is not None:
-                bad[k] = mask
-        return bad if bad.any() else None
-
-    def _bad_of(self, source: EventSource, position: int) -> NDArray[np.bool_] | None:
-        """Bad pixels of an event that the region still holds; None if there are none."""
-        if getattr(source, "has_event_masks", False):
-            return self._in_region(self.stack.event_mask(position))
-        if source.token not in self._static:
-            self._static[source.token] = self._in_region(self.stack.event_mask(position))
-        return self._static[source.token]
-
-    def _in_region(self, mask: PixelMask | None) -> NDArray[np.bool_] | None:
-        if mask is None:
-            return None
-        bad = mask.reasons[self._pixels.window] != 0
-        if self._pixels.inside is not None:
-            bad &= self._pixels.inside
-        return bad if bad.any() else None
 
 
 def block_events(window: Window, itemsize: int) -> int:

@@ -2,72 +2,260 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from napari_xfelsort.core.decisions import Decisions
-from napari_xfelsort.core.region import Region
+import numpy as np
+
+from napari_xfelsort.core.block_reader import BlockReader
+from napari_xfelsort.core.decisions import FAILED, UNSURE, Decisions
+from napari_xfelsort.core.errors import ModelError, RegionError
+from napari_xfelsort.core.estimators import class_probabilities
+from napari_xfelsort.core.features import (
+    FeatureExtractor,
+    FeatureSettings,
+    Progress,
+    block_events,
+    no_value,
+)
+from napari_xfelsort.core.metrics import confusion_text, report_text
+from napari_xfelsort.core.region import Region, ResolvedRegion
+from napari_xfelsort.core.thresholds import decide
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from napari_xfelsort.core.features import FeatureSettings
     from napari_xfelsort.core.stack import EventBlock, EventStack
 
 
 @dataclass(eq=False)
 class Model:
-    """A trained classifier."""
+    """A trained classifier.
+
+    Attributes
+    ----------
+    class_names : tuple of str
+        The classes, in the order of the probabilities.
+    estimator : object
+        The fitted scikit-learn classifier; its classes are the numbers 0, 1, ...
+    features : FeatureSettings
+        How pixels become features.
+    region : Region
+        What the user chose.
+    raw_shape : tuple of int
+        Shape of the frames it was trained on.
+    pixels : ResolvedRegion
+        The raw pixels of the region that were good in training. Sorting uses the same
+        ones, whatever geometry it is given.
+    geometry_digest : str or None
+        Key of the geometry in training.
+    threshold : float or None
+        Probability from which ``positive`` is decided, or, without one, that the most
+        likely class must reach. None decides for the most likely class.
+    positive : str or None
+        Of two classes the one that the threshold is about.
+    metrics : dict
+        How well the model did on the test share; see `metrics.evaluate`.
+    provenance : dict
+        Settings, versions, time and digest of the training set.
+    warnings : list of str
+        What a careful colleague would say about the training.
+    """
 
     class_names: tuple[str, ...]
     estimator: Any
     features: FeatureSettings
     region: Region
     raw_shape: tuple[int, ...]
-    bad: NDArray[np.bool_] | None
-    geometry_digest: str | None
-    threshold: float | None
-    positive: str | None
+    pixels: ResolvedRegion
+    geometry_digest: str | None = None
+    threshold: float | None = None
+    positive: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
-    def predict(
-        self, stack: EventStack, progress: Callable[[int, int], None] | None = None
-    ) -> Decisions:
-        """Decide on every event of a stack."""
-        raise NotImplementedError
+    def __post_init__(self) -> None:
+        self._reader: BlockReader | None = None
 
-    def predict_block(self, stack: EventStack, block: EventBlock) -> Decisions:
-        """Decide on a block of events; an unreadable one becomes ``"failed"``."""
-        raise NotImplementedError
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers make these again: they hold the stack, or follow from the rest.
+        state = {k: v for k, v in self.__dict__.items() if k != "extractor"}
+        return {**state, "_reader": None}
 
-    def check(self, stack: EventStack) -> list[str]:
-        """Warnings (sentences) before applying the model to this stack.
+    @cached_property
+    def extractor(self) -> FeatureExtractor:
+        """What turns frames into this model's features."""
+        return FeatureExtractor(self.features, self.pixels)
+
+    def predict(self, stack: EventStack, progress: Progress | None = None) -> Decisions:
+        """Decide on every event of a stack, read in bounded blocks.
+
+        Parameters
+        ----------
+        stack : EventStack
+            Frames of the shape the model was trained on.
+        progress : callable, optional
+            Called with events done and events in all.
 
         Raises
         ------
         ModelError
-            If the model cannot be applied to these frames.
+            If the model does not suit the frames.
         """
-        raise NotImplementedError
+        self.check(stack)
+        n, n_classes = len(stack), len(self.class_names)
+        parts: list[Decisions] = []
+        order = np.empty(n, np.int64)
+        done = 0
+        for block in stack.blocks(self.block_events(stack)):
+            parts.append(self.predict_block(stack, block))
+            order[block.positions] = done + np.arange(len(block.positions))
+            done += len(block.positions)
+            if progress is not None:
+                progress(done, n)
+        if not parts:
+            return Decisions([], self.class_names, np.empty(0, "<U1"), np.empty((0, n_classes)))
+        whole = Decisions.concatenate(parts)
+        return Decisions(
+            [whole.event_ids[k] for k in order],
+            self.class_names,
+            whole.chosen[order],
+            whole.probabilities[order],
+            [whole.flags[k] for k in order],
+        )
+
+    def block_events(self, stack: EventStack) -> int:
+        """How many events of a stack to hand to `predict_block` at once."""
+        return block_events(self.pixels.window, stack.dtype.itemsize)
+
+    def predict_block(self, stack: EventStack, block: EventBlock) -> Decisions:
+        """Decide on a block of events.
+
+        An event that cannot be read becomes ``"failed"`` with the reason in its flags;
+        one without a usable value in the region becomes ``"unsure"``. The others go on.
+        """
+        if self._reader is None or self._reader.stack is not stack:
+            self._reader = BlockReader(stack, self.pixels)
+        frames, bad, failed = self._reader.read(block)
+        matrix = self.extractor.extract(frames, bad)
+        matrix[list(failed)] = np.nan
+        probabilities = class_probabilities(self.estimator, matrix, len(self.class_names))
+        chosen = decide(probabilities, self.class_names, self.threshold, self.positive)
+        flags = [""] * len(matrix)
+        for k in np.flatnonzero(np.isnan(probabilities[:, 0])).tolist():
+            flags[k] = failed.get(k) or no_value(self.features)
+            chosen[k] = FAILED if k in failed else UNSURE
+        events = [block.source.event_id(index) for index in block.indices.tolist()]
+        return Decisions(events, self.class_names, chosen, probabilities, flags)
+
+    def check(self, stack: EventStack) -> list[str]:
+        """Whether the model suits a stack.
+
+        Returns
+        -------
+        list of str
+            Sentences on differences that may matter.
+
+        Raises
+        ------
+        ModelError
+            If the frames have another shape, or the geometry lacks a panel of the region.
+        """
+        if tuple(stack.raw_shape) != self.raw_shape:
+            raise ModelError(
+                f"The model was trained on frames of {self.raw_shape}, but these have "
+                f"{tuple(stack.raw_shape)}; train a model for this detector."
+            )
+        geometry = stack.geometry
+        if geometry is None or self.geometry_digest in (None, geometry.digest):
+            return []
+        warnings = [
+            "The geometry differs from the one the model was trained with; it uses the same "
+            "raw pixels."
+        ]
+        if self.region.kind == "panels":
+            try:
+                now = self.region.resolve(self.raw_shape, geometry)
+            except RegionError as error:
+                raise ModelError(
+                    f"The model does not suit this geometry: {error} Choose the geometry of "
+                    "the detector it was trained for."
+                ) from error
+            if now.window != self.pixels.window:
+                warnings.append(
+                    f"The region {self.region} is at other raw pixels in this geometry; check "
+                    "that it is the same detector."
+                )
+        return warnings
 
     def report_text(self) -> str:
-        """Metrics of the test share as a table for the terminal."""
-        raise NotImplementedError
+        """Metrics of the test share as tables for the terminal."""
+        m = self.metrics
+        lines = [
+            f"{self.provenance['settings']['model'].replace('_', ' ')} on {self.region}: "
+            f"{self.extractor.n_features} features",
+            f"{m['split']['why']} {m['n_train']} events train, {m['n']} test "
+            f"({100 * m['split']['test_share']:.0f} %).",
+            _threshold_text(self.threshold, self.positive, m["threshold"]),
+            "",
+            confusion_text(m),
+            "",
+            report_text(m),
+        ]
+        return "\n".join([*lines, *(f"Note: {warning}" for warning in self.warnings)])
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Key of the model: equal for a model and its reloaded file."""
-        raise NotImplementedError
+        """Key of what the model decides: equal for a model and its reloaded file."""
+        from napari_xfelsort.core.model_digest import add_state
+
+        digest = hashlib.sha256()
+        description = {
+            "classes": self.class_names,
+            "features": self.features.to_dict(),
+            "raw_shape": self.raw_shape,
+            "window": [[s.start, s.stop] for s in self.pixels.window],
+            "threshold": self.threshold,
+            "positive": self.positive,
+        }
+        digest.update(json.dumps(description, sort_keys=True).encode())
+        add_state(digest, self.pixels.inside)
+        add_state(digest, self.estimator)
+        return digest.hexdigest()[:32]
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Write the model file."""
-        raise NotImplementedError
+        """Write the model file (``NAME.xfelmodel``).
+
+        Raises
+        ------
+        OutputError
+            If the file exists and must not be replaced, or cannot be written.
+        """
+        from napari_xfelsort.core.model_file import write_model
+
+        write_model(self, path, overwrite)
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
-    """Open a model file without running anything in it."""
-    raise NotImplementedError
+    """Open a model file; nothing in it is run.
+
+    Raises
+    ------
+    ModelError
+        If it is no model file, is damaged, or holds what a model does not.
+    """
+    from napari_xfelsort.core.model_file import read_model
+
+    return read_model(path)
+
+
+def _threshold_text(threshold: float | None, positive: str | None, rule: str) -> str:
+    if threshold is None:
+        return "The most likely class is chosen."
+    if positive is None:
+        return f"The most likely class is chosen when it reaches {threshold:.3g}, else unsure."
+    how = "" if rule == "number" else f" ({rule.replace('_', ' ')} on the training share)"
+    return f"{positive!r} is chosen from a probability of {threshold:.3g}{how}."

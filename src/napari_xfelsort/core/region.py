@@ -285,7 +285,8 @@ class Region:
         self, geometry: Geometry, photon_energy: float, camera_length: float
     ) -> NDArray[np.bool_]:
         assert self.q is not None
-        q: NDArray[np.float64] = geometry.q_map(photon_energy, camera_length)
+        known = (None if math.isnan(v) else v for v in (photon_energy, camera_length))
+        q = geometry.q_map(*known)
         if np.isnan(q).all():
             raise RegionError(
                 "A q range needs photon energy and camera length, and neither the data nor the "

@@ -1,0 +1,240 @@
+"""Loading a classifier from a skops file of a stranger.
+
+skops never runs code by unpickling, but it makes any scikit-learn object that a file
+asks for, and hands decision trees their node tables unchecked. Here only the few types
+that our own classifiers consist of are let through, and trees are checked node by node.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from napari_xfelsort.core.errors import ModelError
+from napari_xfelsort.core.safe_zip import ArrayHeader, array_header, read_members
+
+_SCHEMA = "schema.json"
+_MAX_SCHEMA = 512 * 1024**2
+_MAX_ARRAY = 4 * 1024**3
+_ARRAY_NAME = re.compile(r"[0-9]{1,30}\.npy")
+_TREE = "sklearn.tree._tree.Tree"
+_PIPELINE = "sklearn.pipeline.Pipeline"
+_SCALER = "sklearn.preprocessing._data.StandardScaler"
+_SCALED = (
+    "sklearn.linear_model._logistic.LogisticRegression",
+    "sklearn.neighbors._classification.KNeighborsClassifier",
+)
+_SINGLE_TREE = "sklearn.tree._classes.DecisionTreeClassifier"
+_FOREST = "sklearn.ensemble._forest.RandomForestClassifier"
+#: How skops makes a node, and what it may make that way.
+_ALLOWED = {
+    "ObjectNode": (_PIPELINE, _SCALER, *_SCALED, _SINGLE_TREE, _FOREST),
+    "TreeNode": (_TREE,),
+    "DictNode": ("builtins.dict",),
+    "ListNode": ("builtins.list",),
+    "TupleNode": ("builtins.tuple",),
+    "JsonNode": ("builtins.str",),
+    "TypeNode": ("builtins.str",),
+    "NdArrayNode": (
+        "numpy.ndarray",
+        *(f"numpy.{t}" for t in ("bool", "int32", "int64", "float32", "float64")),
+    ),
+}
+
+
+def load_classifier(data: bytes, name: str, n_features: int, n_classes: int) -> Any:
+    """The classifier in a skops file.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    name : str
+        Its name, for messages.
+    n_features, n_classes : int
+        What the classifier must fit.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, holds a type that no model of ours consists of (named), or
+        a classifier that does not fit.
+    """
+    members, schema, headers = _unpacked(data, name)
+    for node in _nodes(schema, name):
+        _check_node(node, headers, name)
+        # skops would put an earlier node of the same number in place of what was checked.
+        node.pop("__id__", None)
+    packed = _packed(members | {_SCHEMA: json.dumps(schema).encode()})
+    import skops.io
+    from sklearn.exceptions import InconsistentVersionWarning
+
+    try:
+        with warnings.catch_warnings():
+            # The file's version is compared, and told, by the model file.
+            warnings.simplefilter("ignore", InconsistentVersionWarning)
+            unknown = skops.io.get_untrusted_types(data=packed)
+            if set(unknown) - {_TREE}:
+                raise ModelError(_unknown_type(name, ", ".join(unknown)))
+            estimator = skops.io.loads(packed, trusted=[_TREE])
+            _check_classifier(estimator, n_features, n_classes)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"The classifier in {name} cannot be used ({type(error).__name__}: {error}); it is "
+            "damaged, or was made by another version of scikit-learn."
+        ) from error
+    return estimator
+
+
+def _unpacked(data: bytes, name: str) -> tuple[dict[str, bytes], Any, dict[str, ArrayHeader]]:
+    """The members of the file, its schema, and what its arrays are."""
+
+    def limit(member: str) -> int:
+        if member == _SCHEMA:
+            return _MAX_SCHEMA
+        return _MAX_ARRAY if _ARRAY_NAME.fullmatch(member) else 0
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as source:
+            members = read_members(source, name, limit)
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise ModelError(f"The classifier in {name} is damaged: {error}.") from error
+    if _SCHEMA not in members:
+        raise ModelError(f"The classifier in {name} is damaged: its description is missing.")
+    try:
+        schema = json.loads(members[_SCHEMA])
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"The classifier in {name} has no readable description.") from error
+    headers = {
+        member: array_header(content, f"{member} in {name}")
+        for member, content in members.items()
+        if member != _SCHEMA
+    }
+    return members, schema, headers
+
+
+def _packed(members: Mapping[str, bytes]) -> bytes:
+    """A zip of members whose sizes are known, without compression."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as target:
+        for member, content in members.items():
+            target.writestr(member, content)
+    return packed.getvalue()
+
+
+def _nodes(schema: Any, name: str) -> Iterator[dict[str, Any]]:
+    """Every node of a schema; everything in it that is not a plain value is one."""
+    waiting = [schema]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if "__loader__" in value:
+                yield value
+            elif {"__class__", "__module__"} & value.keys():
+                raise ModelError(f"The classifier in {name} has a malformed description.")
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _check_node(node: Mapping[str, Any], headers: Mapping[str, ArrayHeader], name: str) -> None:
+    kind = f"{node.get('__module__')}.{node.get('__class__')}"
+    if kind not in _ALLOWED.get(str(node["__loader__"]), ()):
+        raise ModelError(_unknown_type(name, f"{kind} ({node['__loader__']})"))
+    if node["__loader__"] == "NdArrayNode" and (
+        node.get("type") != "numpy" or str(node.get("file")) not in headers
+    ):
+        raise ModelError(f"The classifier in {name} lacks the data of an array.")
+    if node["__loader__"] == "TreeNode":
+        try:
+            fits = _tree_fits(node, headers)
+        except (KeyError, TypeError, ValueError, IndexError):
+            fits = False
+        if not fits:
+            raise ModelError(f"A decision tree in {name} is damaged.")
+
+
+def _tree_fits(node: Mapping[str, Any], headers: Mapping[str, ArrayHeader]) -> bool:
+    """Whether a tree's tables have the sizes that it says, before it is made of them."""
+    features, classes, outputs = node["__reduce__"]["args"]["content"]
+    state = node["content"]["content"]
+    nodes, values = (headers[state[key]["file"]].shape for key in ("nodes", "values"))
+    return (
+        int(features["content"]) >= 1
+        and headers[classes["file"]] == ((1,), np.dtype(np.intp))
+        and outputs["content"] == "1"
+        and len(nodes) == 1
+        and nodes[0] >= 1
+        and int(state["node_count"]["content"]) == nodes[0]
+        and len(values) == 3
+        and values[:2] == (nodes[0], 1)
+    )
+
+
+def _check_classifier(estimator: Any, n_features: int, n_classes: int) -> None:
+    """Raise unless the classifier fits; ask it once, after its trees were checked."""
+    final = _final_step(estimator)
+    if _type_name(final) == _FOREST:
+        trees = list(final.estimators_)
+    else:
+        trees = [final] if _type_name(final) == _SINGLE_TREE else []
+    for tree in trees:
+        if _type_name(tree) != _SINGLE_TREE:
+            raise ValueError("a forest holds something other than trees")
+        _check_tree(tree.tree_, n_features, n_classes)
+    if list(final.classes_) != list(range(n_classes)):
+        raise ValueError("it knows other classes")
+    if hasattr(final, "n_jobs"):
+        final.n_jobs = 1 if hasattr(final, "estimators_") else None
+    answer = estimator.predict_proba(np.zeros((1, n_features), np.float32))
+    if answer.shape != (1, n_classes) or not np.isfinite(answer).all():
+        raise ValueError("it gives no probabilities")
+
+
+def _final_step(estimator: Any) -> Any:
+    """The classifier itself, if it is put together as ours are."""
+    if _type_name(estimator) in (_SINGLE_TREE, _FOREST):
+        return estimator
+    if _type_name(estimator) == _PIPELINE:
+        first, last = (step for _, step in estimator.steps)
+        if _type_name(first) == _SCALER and _type_name(last) in _SCALED:
+            return last
+    raise ValueError("it is put together in another way than ours")
+
+
+def _type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _check_tree(tree: Any, n_features: int, n_classes: int) -> None:
+    """Raise unless every step through a tree stays in its tables and ends."""
+    if tree.n_features != n_features or tree.max_n_classes != n_classes or tree.n_outputs != 1:
+        raise ValueError("a tree is for other features or classes")
+    n = tree.node_count
+    if not 1 <= n <= tree.capacity:
+        raise ValueError("a tree has another size than it says")
+    left, right, feature = tree.children_left, tree.children_right, tree.feature
+    leaf = left == -1
+    own = np.arange(n)
+    # Children come after their parent in trees as scikit-learn grows them: no loops.
+    for child in (left, right):
+        if not (leaf | ((child > own) & (child < n))).all():
+            raise ValueError("a tree leads outside of its nodes")
+    if not (leaf | ((feature >= 0) & (feature < n_features))).all():
+        raise ValueError("a tree asks for features that do not exist")
+
+
+def _unknown_type(name: str, kind: str) -> str:
+    return (
+        f"{name} holds objects of a type that no model of this program consists of, {kind}; it "
+        "is not opened, because such a file could do harm."
+    )

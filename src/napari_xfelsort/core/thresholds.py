@@ -1,0 +1,104 @@
+"""From probabilities to decisions, and where to draw the line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xfelsort.core.decisions import FAILED, UNSURE
+
+#: The class that a threshold is about where there are two classes of which one is it.
+POSITIVE = "good"
+
+
+def positive_class(class_names: Sequence[str]) -> str | None:
+    """Of two classes the one whose probability is compared with the threshold."""
+    if len(class_names) != 2:
+        return None
+    return POSITIVE if POSITIVE in class_names else class_names[0]
+
+
+def decide(
+    probabilities: NDArray[np.float64],
+    class_names: Sequence[str],
+    threshold: float | None = None,
+    positive: str | None = None,
+) -> NDArray[np.str_]:
+    """Class of each event.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (events, classes)
+        NaN where nothing is known.
+    class_names : sequence of str
+        In the order of the columns.
+    threshold : float, optional
+        With a positive class: the probability from which it is decided. Otherwise the
+        probability that the most likely class must reach. None decides for the most
+        likely class.
+    positive : str, optional
+        One of two classes.
+
+    Returns
+    -------
+    ndarray of str, shape (events,)
+        A class name, or ``"unsure"``.
+    """
+    longest = max(map(len, (*class_names, UNSURE, FAILED)))
+    names = np.array([*class_names, UNSURE], f"<U{longest}")
+    unknown = np.isnan(probabilities.sum(axis=1))
+    safe = np.where(unknown[:, np.newaxis], 0.0, probabilities)
+    if threshold is not None and positive is not None:
+        column = list(class_names).index(positive)
+        choice = np.where(safe[:, column] >= threshold, column, 1 - column)
+    else:
+        choice = safe.argmax(axis=1)
+        if threshold is not None:
+            choice = np.where(safe.max(axis=1) >= threshold, choice, len(class_names))
+    return names[np.where(unknown, len(class_names), choice)]
+
+
+def best_f1_threshold(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """Threshold with the largest F1 of the positive class.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (events,)
+        Probability of the positive class; a score equal to the threshold is positive.
+    positive : ndarray of bool, shape (events,)
+        The labels; at least one is True.
+    """
+    candidates = np.unique(scores)
+    at_least = len(scores) - np.searchsorted(np.sort(scores), candidates)
+    hits = np.count_nonzero(positive) - np.searchsorted(np.sort(scores[positive]), candidates)
+    f1 = 2 * hits / (at_least + np.count_nonzero(positive))
+    best = np.flatnonzero(f1 == f1.max()).tolist()
+    middles = [_middle(candidates, k) for k in best]
+    return min(middles, key=lambda t: abs(t - 0.5))
+
+
+def recall_threshold(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_], recall: float
+) -> float:
+    """Largest threshold at which at least this share of the positive events is found.
+
+    Parameters
+    ----------
+    scores, positive
+        As for `best_f1_threshold`.
+    recall : float
+        In (0, 1].
+    """
+    found = np.sort(scores[positive])[::-1]
+    needed = max(1, math.ceil(recall * len(found) - 1e-9))
+    candidates = np.unique(scores)
+    return _middle(candidates, int(np.searchsorted(candidates, found[needed - 1])))
+
+
+def _middle(candidates: NDArray[np.float64], k: int) -> float:
+    """Halfway to the next lower score: the same decisions, the widest margin."""
+    below = candidates[k - 1] if k else 0.0
+    return float((candidates[k] + below) / 2)

@@ -1,0 +1,155 @@
+"""The labelled events that a model is trained and tested with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xfelsort.core.errors import LabelError, TrainingError
+from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_journal import IGNORE, check_class_name
+from napari_xfelsort.core.label_match import stack_keys
+from napari_xfelsort.core.labels import LabelStore
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.stack import EventStack
+
+#: What training takes as labels.
+Labels = LabelStore | str | os.PathLike[str] | Sequence[str | None]
+
+
+class LabelledEvents(NamedTuple):
+    """The labelled events of a stack, each once.
+
+    Attributes
+    ----------
+    class_names : tuple of str
+        Sorted.
+    positions : ndarray of int, shape (events,)
+        Where they are in the stack.
+    events : list of EventId
+        Their names.
+    classes, files : ndarray of int, shape (events,)
+        Number of the class and of the file of each.
+    matrix : ndarray of float32, shape (events, features)
+        Their features; no columns before they are read.
+    notes : list of str
+        What could not be used.
+    """
+
+    class_names: tuple[str, ...]
+    positions: NDArray[np.int64]
+    events: list[EventId]
+    classes: NDArray[np.int64]
+    files: NDArray[np.int64]
+    matrix: NDArray[np.float32]
+    notes: list[str]
+
+    def without(self, failed: dict[int, str]) -> LabelledEvents:
+        """Without the events that could not be read; a note says why."""
+        if not failed:
+            return self
+        keep = np.delete(np.arange(len(self.events)), list(failed))
+        if len(keep) == 0:
+            raise TrainingError(
+                f"None of the labelled events can be used: {next(iter(failed.values()))}"
+            )
+        example = next(iter(failed.values()))
+        note = f"{len(failed)} labelled events are left out; the first: {example}"
+        return self._replace(
+            matrix=np.delete(self.matrix, list(failed), axis=0),
+            positions=self.positions[keep],
+            events=[self.events[k] for k in keep],
+            classes=self.classes[keep],
+            files=self.files[keep],
+            notes=[*self.notes, note],
+        )
+
+    def counts(self, where: NDArray[np.bool_]) -> dict[str, int]:
+        """Events of each class among some."""
+        numbers = np.bincount(self.classes[where], minlength=len(self.class_names))
+        return dict(zip(self.class_names, numbers.tolist(), strict=True))
+
+
+def labelled_events(stack: EventStack, labels: Labels) -> LabelledEvents:
+    """The events of a stack that have a class, each once.
+
+    Raises
+    ------
+    TrainingError
+        If there are fewer than two classes, an event has two labels, a label is no class
+        name, or the labels are not as many as the events.
+    """
+    names, notes = _aligned(stack, labels)
+    keys = stack_keys(stack)
+    first: dict[tuple[str, str], int] = {}
+    repeated = 0
+    for position, (key, name) in enumerate(zip(keys, names, strict=True)):
+        if name is None or name == IGNORE:
+            continue
+        known = first.setdefault(key, position)
+        if names[known] != name:
+            raise TrainingError(
+                f"The event {stack.event_id(position)} is labelled both {names[known]!r} and "
+                f"{name!r}; take one of the labels away."
+            )
+        repeated += known != position
+    if repeated:
+        notes.append(f"{repeated} events are in the stack more than once; each counts once.")
+    positions = np.array(list(first.values()), np.int64)
+    chosen = [str(names[position]) for position in first.values()]
+    class_names = tuple(sorted(set(chosen)))
+    if not class_names:
+        raise TrainingError(
+            "No event of the stack has a label; label events of these files, or open the files "
+            f"that were labelled. {' '.join(notes)}".rstrip()
+        )
+    if len(class_names) == 1:
+        raise TrainingError(
+            f"All {len(chosen)} labelled events are {class_names[0]!r}; a model needs at least "
+            "two classes."
+        )
+    for name in class_names:
+        _check_class(name)
+    paths = sorted({file for file, _ in first})
+    return LabelledEvents(
+        class_names,
+        positions,
+        [stack.event_id(int(p)) for p in positions],
+        np.array([class_names.index(name) for name in chosen], np.int64),
+        np.array([paths.index(file) for file, _ in first], np.int64),
+        np.empty((len(chosen), 0), np.float32),
+        notes,
+    )
+
+
+def _aligned(stack: EventStack, labels: Labels) -> tuple[Sequence[str | None], list[str]]:
+    """A label for each event of the stack, and notes on labels that match none."""
+    if isinstance(labels, (str, os.PathLike)):
+        labels = LabelStore(labels, create=False)
+    if not isinstance(labels, LabelStore):
+        if len(labels) != len(stack):
+            raise TrainingError(
+                f"There are {len(labels)} labels for {len(stack)} events; give one for each "
+                "event, None where there is none."
+            )
+        return labels, []
+    found = labels.match(stack)
+    notes = [*labels.warnings, *found.warnings]
+    if found.unmatched:
+        notes.append(
+            f"{len(found.unmatched)} labelled events are not in the stack, for example "
+            f"{found.unmatched[0]}."
+        )
+    return found.labels, notes
+
+
+def _check_class(name: str) -> None:
+    try:
+        check_class_name(name)
+    except LabelError as error:
+        raise TrainingError(str(error)) from error
