@@ -17,6 +17,7 @@ from pathlib import Path
 from napari_xfelsort.core.errors import GeometryError
 from napari_xfelsort.core.geometry.bad_keys import BadRegionDraft
 from napari_xfelsort.core.geometry.finish import check_layout, distribute_camera_lengths
+from napari_xfelsort.core.geometry.grid import make_grid
 from napari_xfelsort.core.geometry.header import HeaderValue, parse_header_value
 from napari_xfelsort.core.geometry.notes import Notes
 from napari_xfelsort.core.geometry.panel import BadRegion, Description, Panel
@@ -262,6 +263,10 @@ class _Parser:
                 f"adu_per_eV and adu_per_photon are missing for {len(silent)} of {len(panels)} "
                 "panels; CrystFEL needs one of them"
             )
+        try:
+            make_grid(list(panels.values()))
+        except GeometryError as error:
+            self.notes.add(f"no picture can be made: {str(error).removesuffix('.')}")
         known = panels.keys() | self.groups["group_"].keys()
         for group, members in self.groups["group_"].items():
             strangers = [m for m in members if m not in known]

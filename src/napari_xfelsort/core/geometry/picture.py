@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import GeometryError
 from napari_xfelsort.core.geometry import assembly
-from napari_xfelsort.core.geometry.grid import Grid, make_grid
 from napari_xfelsort.core.geometry.placed import PlacedPanels
 from napari_xfelsort.core.geometry.tables import (
     Tables,
@@ -24,11 +23,6 @@ _METHODS = ("auto", "gather", "block")
 
 class Picture(PlacedPanels):
     """Frames as they look in the laboratory."""
-
-    @property
-    def grid(self) -> Grid:
-        """Pixel grid of the assembled picture."""
-        return self._once("grid", lambda: make_grid(self._placed))
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_xfelsort.core.errors import GeometryError
 from napari_xfelsort.core.geometry import masks, points
 from napari_xfelsort.core.geometry.finish import raw_shape_of
+from napari_xfelsort.core.geometry.grid import Grid, make_grid
 from napari_xfelsort.core.geometry.header import HeaderValue
 from napari_xfelsort.core.geometry.panel import BadRegion, Description, Panel
 
@@ -102,7 +103,9 @@ class PlacedPanels:
         ------
         GeometryError
             If it does not fit; the text names both shapes and the first panel at fault.
+            Or if the panels are too far apart for a picture.
         """
+        grid = self.grid
         shape = tuple(int(n) for n in raw_shape)
         if shape == self.raw_shape:
             return self
@@ -114,13 +117,20 @@ class PlacedPanels:
                     f"frames have {shape}: panel {panel.name} reaches to {extent}. "
                     "Choose the geometry of this detector and layout."
                 )
-        return type(self)(self._description, shape)
+        fitted = type(self)(self._description, shape)
+        fitted._cache["grid"] = grid
+        return fitted
 
     def _for(self, raw_shape: tuple[int, ...]) -> Self:
         """This geometry for frames of a shape; kept, unlike that of `fit`."""
         if raw_shape == self.raw_shape:
             return self
         return self._once(f"frames {raw_shape}", lambda: self.fit(raw_shape))
+
+    @property
+    def grid(self) -> Grid:
+        """Pixel grid of the assembled picture."""
+        return self._once("grid", lambda: make_grid(self._placed))
 
     # --- positions ----------------------------------------------------------------------
 
