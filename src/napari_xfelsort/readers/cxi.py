@@ -178,6 +178,7 @@ def _describe(
     modules = hdf5.dataset(file, f"/{entry}/instrument_1/detector_1/module_identifier")
     euxfel = hdf5.dataset(file, f"/{entry}/trainId") is not None and modules is not None
     identifiers, joint = _identifiers(file, entry, segments)
+    masks = _masks(file, context, entry, path, prefix, segments[0], raw_shape)
     return Layout(
         name=_name(file, entry, euxfel, multi),
         segments=segments,
@@ -186,7 +187,7 @@ def _describe(
         dataset=path,
         photon_energy=_photon_energy(file, entry, prefix),
         camera_length=_camera_length(file, entry, prefix),
-        masks=_masks(file, entry, path, prefix, segments[0], raw_shape),
+        masks=masks,
         peaks=_peaks(file, entry, prefix),
         identifiers=identifiers,
         identifier_joint=joint,
@@ -248,6 +249,7 @@ def _camera_length(file: h5py.File, entry: str, prefix: str) -> HeaderValue | No
 
 def _masks(
     file: h5py.File,
+    context: Context,
     entry: str,
     path: str,
     prefix: str,
@@ -269,6 +271,11 @@ def _masks(
             found.ndim > len(raw_shape) and found.shape[-len(raw_shape) :] == raw_shape
         )
         if not fits:
+            if name == f"{beside}/mask":
+                context.problem(
+                    f"{context.path}: the mask {name} has shape {found.shape} but frames have "
+                    f"{raw_shape}; it is not used."
+                )
             continue
         bits = NONZERO_IS_BAD
         if found.dtype.kind in "iu" and found.dtype.itemsize == 2:

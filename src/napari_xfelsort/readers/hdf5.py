@@ -82,12 +82,15 @@ class OpenFile:
                 "install the HDF5 plugin for it."
             )
         chunk_bytes = _chunk_bytes(found)
-        if found.chunks and found.chunks[0] > 1 and chunk_bytes > 2**20:
-            access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-            access.set_chunk_cache(521, min(2 * chunk_bytes, MAX_CHUNK_CACHE), 0.75)
-            # The dataset may be reached through an external link: open it in its own file.
-            return h5py.Dataset(h5py.h5d.open(found.file.id, found.name.encode(), access))
-        return found
+        if not found.chunks or found.chunks[0] == 1 or chunk_bytes <= 2**20:
+            return found
+        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+        access.set_chunk_cache(521, min(2 * chunk_bytes, MAX_CHUNK_CACHE), 0.75)
+        # The first open decides the cache for all, so the dataset must be closed before;
+        # it may be reached through an external link, so it is opened in its own file.
+        holder, inner = found.file, found.name.encode()
+        del found
+        return h5py.Dataset(h5py.h5d.open(holder.id, inner, access))
 
     def close(self) -> None:
         """Close the file and forget its datasets."""

@@ -241,6 +241,7 @@ def _describe(
     entry = "/" + path.strip("/").split("/")[0]
     detector = _detector_path(file, entry, path)
     dectris = _is_dectris(file, detector, path)
+    masks = _masks(file, context, detector, raw_shape)
     return Layout(
         name=_name(file, entry, path, dectris),
         segments=segments,
@@ -249,7 +250,7 @@ def _describe(
         dataset=path,
         photon_energy=_photon_energy(file, entry, detector),
         camera_length=_camera_length(file, detector),
-        masks=_masks(file, detector, raw_shape),
+        masks=masks,
         values=_value_rule(file, detector, np.dtype(dtype), dectris),
         columns=_columns(file, path, segments),
         problems=tuple(context.problems),
@@ -349,7 +350,9 @@ def _depends_on_z(file: h5py.File, detector: str) -> float | None:
     return abs(total) if found_any and total else None
 
 
-def _masks(file: h5py.File, detector: str, raw_shape: tuple[int, ...]) -> tuple[StoredMask, ...]:
+def _masks(
+    file: h5py.File, context: Context, detector: str, raw_shape: tuple[int, ...]
+) -> tuple[StoredMask, ...]:
     group = hdf5.subgroup(file, detector)
     if group is None:
         return ()
@@ -368,6 +371,11 @@ def _masks(file: h5py.File, detector: str, raw_shape: tuple[int, ...]) -> tuple[
             continue
         if found.shape[-len(raw_shape) :] == raw_shape and found.ndim <= len(raw_shape) + 1:
             specs.append(StoredMask(f"{detector}/{name}", bad_bits=_UNUSABLE_BITS))
+        else:
+            context.problem(
+                f"{context.path}: {detector}/{name} has shape {found.shape} but frames have "
+                f"{raw_shape}; it is not used."
+            )
     return tuple(specs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from napari_xfelsort.readers.source import Hdf5Source
 
 #: A folder with more geometries than this is an archive, not a choice to offer.
 MAX_OFFERED = 20
+
+# Names of files that lie beside events in a folder and hold one picture, not an event.
+_COMPANIONS = re.compile(r"mask|[-_.]sum\b|powder|pedestal|gain|dark|flat", re.IGNORECASE)
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -78,7 +82,9 @@ def open_stack(
         folders += [os.path.dirname(os.path.abspath(item.file)) for item in found.items[:1]]
         masks = GeometryMasks(geometry, folders)
         found.problems.extend(masks.problems)
+    notes: list[Problem] = []
     sources = _open_sources(found, geometry, masks, dataset)
+    _leave_companions_out(sources, found, notes)
     sources = _of_one_shape(sources, found, geometry)
     order = [source for _, source in sorted(sources.items())]
     selection = _selection(sources, found) if found.listed else None
@@ -89,7 +95,7 @@ def open_stack(
         fitted,
         _read_mask(mask) if mask is not None else None,
         [*(p for source in order for p in source.problems), *found.problems],
-        found.notes,
+        notes,
     )
     if geometry is None:
         _geometry_of_the_data(stack)
@@ -119,11 +125,31 @@ def _open_sources(
         if isinstance(source, Hdf5Source)
         for file in source.plan.linked_files
     }
-    if not found.listed:  # shown by a master or virtual file already; a list means what it says
-        for number, item in enumerate(found.items):
-            if os.path.realpath(item.file) in linked:
-                sources.pop(number, None)
+    shown = {n for n in sources if os.path.realpath(found.items[n].file) in linked}
+    if not found.listed and len(shown) < len(sources):  # a list means what it says
+        for number in shown:  # a master or virtual file shows these events already
+            del sources[number]
     return sources
+
+
+def _leave_companions_out(
+    sources: dict[int, EventSource], found: Expansion, notes: list[Problem]
+) -> None:
+    """Leave masks and sums of a folder out when other files hold its events."""
+    single = {
+        number
+        for number, source in sources.items()
+        if found.items[number].scanned
+        and len(source) == 1
+        and _COMPANIONS.search(os.path.basename(source.path))
+    }
+    if len(single) == len(sources):
+        return
+    for number in single:
+        path = sources.pop(number).path
+        notes.append(
+            Problem(path, f"{path} was left out: by its name it is a mask, sum or calibration.")
+        )
 
 
 def _of_one_shape(

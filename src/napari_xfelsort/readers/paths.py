@@ -16,9 +16,6 @@ from napari_xfelsort.readers import euxfel, hdf5
 HDF5_SUFFIXES = (".cxi", ".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".he5")
 LIST_SUFFIXES = (".lst", ".list", ".txt")
 
-# Files that lie beside events and hold none of their own: masks, sums, darks.
-_COMPANIONS = re.compile(r"mask|[-_.]sum\.|powder|pedestal|gainmap|[-_]dark", re.IGNORECASE)
-
 
 @dataclass
 class Item:
@@ -30,10 +27,13 @@ class Item:
         As the user (or the list) names it: goes into event ids.
     file : str
         Where it is.
+    scanned : bool
+        Whether it was found in a folder rather than named.
     """
 
     path: str
     file: str
+    scanned: bool = False
 
 
 @dataclass
@@ -54,7 +54,6 @@ class Expansion:
     items: list[Item] = field(default_factory=list)
     order: list[tuple[int, str, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    notes: list[Problem] = field(default_factory=list)
     listed: bool = False
     _known: dict[str, int] = field(default_factory=dict)
 
@@ -150,12 +149,7 @@ def _expand_folder(folder: str, result: Expansion) -> None:
             plain = name.removesuffix(".inprogress")
             if not plain.lower().endswith((*HDF5_SUFFIXES, ".emc")):
                 continue
-            if _COMPANIONS.search(name):
-                result.notes.append(
-                    Problem(path, f"{path} was left out: its name says mask, sum or dark.")
-                )
-                continue
-            result.add(Item(path, path))
+            result.add(Item(path, path, scanned=True))
     if len(result.items) == before:
         raise NoEventsError(
             f"{folder} holds no event files ({', '.join(HDF5_SUFFIXES[:5])} or a run folder)."
