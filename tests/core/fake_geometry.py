@@ -25,6 +25,7 @@ class FakeGeometry:
     pixel = 1e-4
     raw_shape = (9, 6)
     digest = "fake"
+    clen = None
 
     def __init__(self) -> None:
         self.panels = {

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import XfelsortError
-from napari_xfelsort.core.mask import PixelMask
+from napari_xfelsort.core.mask import PixelMask, combine
 from napari_xfelsort.core.region import ResolvedRegion
 from napari_xfelsort.core.source import EventSource
 
@@ -50,6 +50,7 @@ class BlockReader:
     def __init__(self, stack: EventStack, pixels: ResolvedRegion) -> None:
         self.stack = stack
         self._pixels = pixels
+        self._added = stack._added_mask()
         self._flags = _Flags(stack.geometry, pixels, stack.raw_shape)
         self._static: dict[str, NDArray[np.bool_] | None] = {}
 
@@ -66,12 +67,10 @@ class BlockReader:
         frames = np.zeros((len(block.indices), *self._pixels.shape), source.dtype)
         bad = np.zeros(frames.shape, bool)
         failed: dict[int, str] = {}
-        for k, (index, position) in enumerate(
-            zip(block.indices.tolist(), block.positions.tolist(), strict=True)
-        ):
+        for k, index in enumerate(block.indices.tolist()):
             try:
                 frames[k] = source.read(index, self._pixels.window)
-                event_bad = self._bad_of(source, position)
+                event_bad = self._bad_of(source, index)
             except (XfelsortError, OSError) as error:
                 frames[k] = 0
                 failed[k] = str(error)
@@ -83,21 +82,24 @@ class BlockReader:
     def _bad(self, block: EventBlock) -> NDArray[np.bool_] | None:
         shape = (len(block.indices), *self._pixels.shape)
         if not getattr(block.source, "has_event_masks", False):
-            mask = self._bad_of(block.source, int(block.positions[0]))
+            mask = self._bad_of(block.source, int(block.indices[0]))
             return None if mask is None else np.broadcast_to(mask, shape)
         bad = np.zeros(shape, bool)
-        for k, position in enumerate(block.positions.tolist()):
-            mask = self._bad_of(block.source, position)
+        for k, index in enumerate(block.indices.tolist()):
+            mask = self._bad_of(block.source, index)
             if mask is not None:
                 bad[k] = mask
         return bad if bad.any() else None
 
-    def _bad_of(self, source: EventSource, position: int) -> NDArray[np.bool_] | None:
-        """Bad pixels of an event that the region still holds; None if there are none."""
+    def _bad_of(self, source: EventSource, index: int) -> NDArray[np.bool_] | None:
+        """Bad pixels of an event that the region still holds; None if there are none.
+
+        Those marked by their value are found in what is read, not by reading twice.
+        """
         if getattr(source, "has_event_masks", False):
-            return self._in_region(self.stack.event_mask(position))
+            return self._in_region(combine(source.event_mask(index), self._added))
         if source.token not in self._static:
-            self._static[source.token] = self._in_region(self.stack.event_mask(position))
+            self._static[source.token] = self._in_region(combine(source.mask(), self._added))
         return self._static[source.token]
 
     def _in_region(self, mask: PixelMask | None) -> NDArray[np.bool_] | None:

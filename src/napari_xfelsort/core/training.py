@@ -131,7 +131,8 @@ def train_with(
     notes = [*data.notes, *_advice(data, division, settings)]
     if constant:
         notes.append(
-            f"{constant} of {extractor.n_features} features are the same in all labelled events."
+            f"Features that are the same in all labelled events: {constant} of "
+            f"{extractor.n_features}."
         )
     estimator, threshold, fit_notes = _fitted(data, division, settings)
     geometry = None if stack.geometry is None else stack.geometry.digest
@@ -228,7 +229,7 @@ def _advice(data: LabelledEvents, division: Split, settings: TrainSettings) -> l
     test, advice = division.test, []
     for name, count in data.counts(~test).items():
         if count < _FEW_EVENTS:
-            advice.append(f"Only {count} events of the class {name!r} train the model.")
+            advice.append(f"The class {name!r} has few events to train with: {count}.")
     for name, count in data.counts(test).items():
         if count == 0:
             advice.append(
@@ -237,7 +238,7 @@ def _advice(data: LabelledEvents, division: Split, settings: TrainSettings) -> l
             )
         elif count < _FEW_EVENTS:
             advice.append(
-                f"Only {count} events of the class {name!r} test the model, so its numbers are "
+                f"The class {name!r} has few events to test with ({count}), so its numbers are "
                 "uncertain."
             )
     if abs(test.mean() - settings.test_share) > _SHARE_TOLERANCE:

@@ -59,7 +59,7 @@ class LabelledEvents(NamedTuple):
                 f"None of the labelled events can be used: {next(iter(failed.values()))}"
             )
         example = next(iter(failed.values()))
-        note = f"{len(failed)} labelled events are left out; the first: {example}"
+        note = f"Labelled events left out: {len(failed)}; the first: {example}"
         return self._replace(
             matrix=np.delete(self.matrix, list(failed), axis=0),
             positions=self.positions[keep],
@@ -99,7 +99,7 @@ def labelled_events(stack: EventStack, labels: Labels) -> LabelledEvents:
             )
         repeated += known != position
     if repeated:
-        notes.append(f"{repeated} events are in the stack more than once; each counts once.")
+        notes.append(f"Events in the stack more than once: {repeated}; each counts once.")
     positions = np.array(list(first.values()), np.int64)
     chosen = [str(names[position]) for position in first.values()]
     class_names = tuple(sorted(set(chosen)))
@@ -142,7 +142,7 @@ def _aligned(stack: EventStack, labels: Labels) -> tuple[Sequence[str | None], l
     notes = [*labels.warnings, *found.warnings]
     if found.unmatched:
         notes.append(
-            f"{len(found.unmatched)} labelled events are not in the stack, for example "
+            f"Labels that match no event of the stack: {len(found.unmatched)}, for example "
             f"{found.unmatched[0]}."
         )
     return found.labels, notes
