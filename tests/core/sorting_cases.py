@@ -112,3 +112,11 @@ def expected_class(mean: float) -> str:
 
 def stack_of(*sources: Source, **more: Any) -> EventStack:
     return EventStack(sources, **more)
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """Contents of all tables and lists."""
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted([*out.glob("*.lst"), *out.glob("decisions/*.csv")])
+    }

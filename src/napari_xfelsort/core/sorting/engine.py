@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from napari_xfelsort.core.errors import SettingsError
+from napari_xfelsort.core.lists import list_line
 from napari_xfelsort.core.sorting.folder import (
     REPORT,
     RUN,
@@ -146,6 +147,9 @@ class _Run:
     ) -> None:
         self.model = model
         self.plans = plan_files(stack)
+        for plan in self.plans:
+            if len(plan):  # a name that no list can hold is told before the work, not after
+                list_line(plan.source.event_id(int(plan.indices[0])), options.absolute)
         self._stack = stack
         self._options = options
         self._progress = progress
@@ -245,7 +249,8 @@ class _Run:
         self._tell(plan.source.path)
 
     def _finish(self, k: int) -> None:
-        self._growing.pop(k).table.finish()
+        self.tables[k].finish()
+        del self._growing[k]
         self._files_done += 1
 
     def _count(self, tally: Tally) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 import uuid
@@ -237,29 +238,70 @@ def _connect(address: str | None, stack: ExitStack) -> Any:
 
 
 def _start_local(workers: int, stack: ExitStack) -> Any:
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     stack.enter_context(_workers_without_main())
     try:
-        cluster = stack.enter_context(
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-                # Blocks bound the memory; distributed's own watch would pause or kill
-                # workers because of other programs' use, and spill to disk.
-                memory_limit=0,
-                scheduler_kwargs={"allowed_failures": _ALLOWED_DEATHS},
-            )
-        )
+        with _interrupt_deferred():
+            cluster = stack.enter_context(_local_cluster(workers))
         return stack.enter_context(Client(cluster, set_as_default=False))
     except (OSError, RuntimeError) as error:
         raise ClusterError(
             f"{workers} worker processes cannot be started ({error}); workers=0 sorts "
             "without them."
         ) from error
+
+
+def _local_cluster(workers: int) -> Any:
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+        # Blocks bound the memory; distributed's own watch would pause or kill workers
+        # because of other programs' use, and spill to disk.
+        memory_limit=0,
+        scheduler_kwargs={
+            "allowed_failures": _ALLOWED_DEATHS,
+            # Some free port for its web server: the usual one may be taken.
+            "dashboard_address": "127.0.0.1:0",
+        },
+    )
+
+
+@contextmanager
+def _interrupt_deferred() -> Iterator[None]:
+    """Start workers that Ctrl-C does not reach, and do not stop half way with starting them.
+
+    A terminal sends Ctrl-C to all processes. Workers must go on until this process ends
+    them. What is started meanwhile, the thread that starts workers again included,
+    inherits that the signal is blocked.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # Starting multiprocessing's tracker would take the block away again.
+    resource_tracker.ensure_running()
+    interrupted: list[int] = []
+    # Only the main thread is ever interrupted, and only it may set a handler.
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    if in_main:
+        signal.signal(signal.SIGINT, lambda number, frame: interrupted.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 _main_lock = threading.Lock()

@@ -75,7 +75,9 @@ class Sorted:
         """Whether events of different files alternate in the stack."""
         done = 0
         for plan in self.plans:
-            if len(plan) and plan.positions != range(done, done + len(plan)):
+            positions = plan.positions
+            in_order = isinstance(positions, range) and positions.start == done
+            if len(plan) and not in_order:
                 return True
             done += len(plan)
         return False

@@ -234,14 +234,14 @@ class Table:
         """
         assert self._out is not None
         state = self.state
-        state.complete = True
-        # A file of which nothing could be read may be there again next time.
-        state.retry |= state.rows > 0 and state.tally.failed == state.rows
         with _told(self.path):
             self._flush()
             self._close()
             os.replace(self._part, self.path)
             flush_folder(self.path.parent)
+            state.complete = True
+            # A file of which nothing could be read may be there again next time.
+            state.retry |= state.rows > 0 and state.tally.failed == state.rows
             state.sha256 = self._hash.hexdigest()
             state.write(self._sidecar)
 
@@ -251,7 +251,8 @@ class Table:
             return
         with suppress(OSError, OutputError):
             self._save()
-        self._close()
+        with suppress(OSError):
+            self._close()
 
     def _write(self, text: bytes) -> None:
         assert self._out is not None
@@ -271,9 +272,9 @@ class Table:
         os.fsync(self._out.fileno())
 
     def _close(self) -> None:
-        if self._out is not None:
-            self._out.close()
-            self._out = None
+        out, self._out = self._out, None
+        if out is not None:
+            out.close()
 
 
 @contextmanager

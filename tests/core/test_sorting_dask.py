@@ -1,0 +1,247 @@
+"""Sorting by worker processes: the same result, whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from sorting_cases import MeanModel, Source, means, results, stack_of
+
+from napari_xfelsort.core.errors import ClusterError
+from napari_xfelsort.core.sorting import SortProgress, sort
+
+BLOCK = {"block_events": 20, "report": False}
+
+
+def sources(**more):
+    return [Source(means(100, k), f"{k}.cxi", broken=(9,), **more) for k in range(3)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Tables and lists of a sort in one process."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    sort(stack_of(*sources()), MeanModel(), out, workers=0, **BLOCK)
+    return results(out)
+
+
+class CountedSource(Source):
+    """Counts how often this process sends it."""
+
+    sent = 0
+
+    def __reduce_ex__(self, protocol):
+        type(self).sent += 1
+        return super().__reduce_ex__(protocol)
+
+
+def test_worker_processes_give_the_same_bytes_and_leave_nothing(
+    tmp_path, undisturbed, monkeypatch
+):
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    seen: list[tuple[SortProgress, int]] = []
+    files = [CountedSource(means(100, k), f"{k}.cxi", broken=(9,)) for k in range(3)]
+    CountedSource.sent = 0
+    summary = sort(
+        stack_of(*files),
+        MeanModel(),
+        tmp_path / "out",
+        workers=2,
+        progress=lambda p: seen.append((p, threading.get_ident())),
+        **BLOCK,
+    )
+    assert results(tmp_path / "out") == undisturbed
+    assert summary.failed == 3
+    assert seen[-1][0].done_events == 300
+    assert {thread for _, thread in seen} == {threading.get_ident()}
+    assert list((tmp_path / "cwd").iterdir()) == []
+    assert CountedSource.sent <= 6  # a file has 5 blocks; dask pickles what it sends twice
+
+
+def test_alternating_files_by_workers(tmp_path):
+    stack = stack_of(*sources()).subset(random.Random(1).sample(range(300), 150))
+    sort(stack, MeanModel(), tmp_path / "0", workers=0, **BLOCK)
+    sort(stack, MeanModel(), tmp_path / "2", workers=2, **BLOCK)
+    assert results(tmp_path / "2") == results(tmp_path / "0")
+
+
+def test_the_blocks_of_a_killed_worker_are_done_again(tmp_path, undisturbed):
+    # Three deaths: more than a task is forgiven before it is tried by itself.
+    deaths = tmp_path / "deaths"
+    files = sources()
+    files[1] = Source(means(100, 1), "1.cxi", broken=(9,), deadly=50, deaths=deaths, max_deaths=3)
+    summary = sort(stack_of(*files), MeanModel(), tmp_path / "out", workers=2, **BLOCK)
+    assert deaths.stat().st_size == 3
+    assert summary.failed == 3
+    assert results(tmp_path / "out") == undisturbed
+
+
+def test_a_block_that_kills_every_worker_costs_only_itself(tmp_path):
+    files = sources()
+    files[1] = Source(means(100, 1), "1.cxi", deadly=50, deaths=tmp_path / "deaths")
+    summary = sort(stack_of(*files), MeanModel(), tmp_path / "out", workers=2, **BLOCK)
+    assert [row.failed for row in summary.files] == [1, 20, 1]
+    assert "the worker process died on it" in summary.files[1].what
+    assert not summary.ok
+
+
+@pytest.fixture
+def cluster():
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0
+    ) as made:
+        yield made
+
+
+def test_a_scheduler_is_used_by_its_address(tmp_path, undisturbed, cluster):
+    summary = sort(
+        stack_of(*sources()),
+        MeanModel(),
+        tmp_path / "out",
+        scheduler=cluster.scheduler_address,
+        **BLOCK,
+    )
+    assert summary.sorted_now == 300
+    assert results(tmp_path / "out") == undisturbed
+    # Nothing stays on a scheduler that others use.
+    deadline = time.monotonic() + 10
+    while cluster.scheduler.tasks and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not cluster.scheduler.tasks
+
+
+def test_a_scheduler_that_vanishes_is_told_and_the_rest_done_later(tmp_path, undisturbed, cluster):
+    closed: list[SortProgress] = []
+
+    def vanish(progress: SortProgress) -> None:
+        if progress.done_events >= 40 and not closed:
+            closed.append(progress)
+            cluster.close()
+
+    with pytest.raises(ClusterError, match="The scheduler of the workers is gone"):
+        sort(
+            stack_of(*sources()),
+            MeanModel(seconds=0.001),
+            tmp_path / "out",
+            scheduler=cluster.scheduler_address,
+            progress=vanish,
+            **BLOCK,
+        )
+    again = sort(stack_of(*sources()), MeanModel(), tmp_path / "out", workers=0, **BLOCK)
+    assert again.sorted_now < 300
+    assert results(tmp_path / "out") == undisturbed
+
+
+def test_an_address_without_scheduler_is_told(tmp_path, monkeypatch):
+    from napari_xfelsort.core.sorting import pools
+
+    monkeypatch.setattr(pools, "CONNECT_SECONDS", 0.5)
+    for address in ("tcp://127.0.0.1:9", "nonsense://there"):
+        with pytest.raises(ClusterError, match=address):
+            sort(stack_of(*sources()), MeanModel(), tmp_path, scheduler=address, **BLOCK)
+
+
+# --- the main process -------------------------------------------------------------------
+
+# On purpose without ``if __name__ == "__main__"``.
+SCRIPT = """
+    import sys
+    sys.path.insert(0, {here!r})
+    from sorting_cases import MeanModel, Source, means, stack_of
+    from napari_xfelsort.core.sorting import sort, tables
+
+    tables.CHECKPOINT_SECONDS = 0.1
+    files = [Source(means(100, k), f"{{k}}.cxi", broken=(9,)) for k in range(3)]
+    told = lambda p: print(p.done_events, flush=True)
+    summary = sort(stack_of(*files), MeanModel({seconds}), {out!r}, {workers},
+                   progress=told, block_events=20, report=False)
+    print("done", summary.events)
+"""
+
+
+def start(out: Path, seconds: float, workers: int) -> subprocess.Popen[str]:
+    here = str(Path(__file__).parent)
+    code = textwrap.dedent(
+        SCRIPT.format(here=here, out=str(out), seconds=seconds, workers=workers)
+    )
+    script = out.parent / "script.py"
+    script.write_text(code)
+    return subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_events(process: subprocess.Popen[str], n: int) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip().isdigit() and int(line) >= n:
+            return
+
+
+def running(group: int) -> list[psutil.Process]:
+    """Processes of a group that have not ended."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        with suppress(ProcessLookupError):
+            ended = process.info["status"] == psutil.STATUS_ZOMBIE
+            if os.getpgid(process.pid) == group and not ended:
+                found.append(process)
+    return found
+
+
+@pytest.mark.parametrize(("seed", "workers"), [(1, 2), (2, 0), (3, 2), (4, 0), (5, 2)])
+def test_after_kill_9_the_same_call_gives_the_same_bytes(tmp_path, undisturbed, seed, workers):
+    chance = random.Random(seed)
+    out = tmp_path / "out"
+    for _ in range(2):
+        process = start(out, 0.002, workers)
+        wait_for_events(process, chance.randrange(0, 250))
+        time.sleep(chance.random() * 0.1)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    summary = sort(stack_of(*sources()), MeanModel(), out, workers=0, **BLOCK)
+    assert summary.events == 300
+    assert results(out) == undisturbed
+
+
+def test_ctrl_c_stops_quietly_and_ends_the_workers(tmp_path, undisturbed):
+    out = tmp_path / "out"
+    process = start(out, 0.005, 2)
+    wait_for_events(process, 40)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+    _, told = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert told.count("Traceback") == 1  # that of the script itself, none of a worker
+    assert told.strip().endswith("KeyboardInterrupt")
+    deadline = time.monotonic() + 20
+    while (alive := running(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive
+    again = sort(stack_of(*sources()), MeanModel(), out, workers=0, **BLOCK)
+    assert 0 < again.sorted_now < 300
+    assert results(out) == undisturbed
+
+
+def test_a_plain_script_without_main_guard_sorts_once(tmp_path, undisturbed):
+    process = start(tmp_path / "out", 0.0, 2)
+    shown, told = process.communicate(timeout=120)
+    assert told == ""
+    assert shown.count("done 300") == 1
+    assert results(tmp_path / "out") == undisturbed
