@@ -14,6 +14,7 @@ from napari_xfelsort.readers import (
     cxi,
     dragonfly,
     euxfel,
+    euxfel_file,
     generic,
     hdf5,
     nexus,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 # The order matters: formats that name themselves first, the general rule last.
 _PROBES = (
+    euxfel_file.probe,
     per_event.probe_sacla,
     per_event.probe_dataconvert,
     per_event.probe_pal,
@@ -46,6 +48,7 @@ def open_source(
     geometry: Geometry | None = None,
     masks: crystfel_view.GeometryMasks | None = None,
     dataset: str | None = None,
+    parts: tuple[str, ...] = (),
 ) -> EventSource:
     """Source of one file or run folder.
 
@@ -61,6 +64,8 @@ def open_source(
         The geometry's masks.
     dataset : str, optional
         Path of the frames, chosen by the user.
+    parts : tuple of str
+        Files of a run folder to use; all of them when empty.
 
     Raises
     ------
@@ -68,7 +73,7 @@ def open_source(
         A sentence that names the file.
     """
     if os.path.isdir(file):
-        return euxfel.open_run(path)
+        return euxfel.open_run(path, parts)
     if file.endswith(".emc"):
         return dragonfly.EmcPhotons(path)
     with hdf5.POOL.borrow(file) as opened:

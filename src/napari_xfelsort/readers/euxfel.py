@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,22 @@ from napari_xfelsort.readers import hdf5
 _RUN_FILE = re.compile(r"(CORR|PROC|RAW)-R\d+-.+-S\d+\.h5")
 
 
+def is_run_file(path: str) -> bool:
+    """Whether a file is named as one of a run (``CORR-R0238-AGIPD00-S00000.h5``)."""
+    return _RUN_FILE.fullmatch(os.path.basename(path)) is not None
+
+
 def run_files(folder: str | os.PathLike[str]) -> list[str]:
     """Files of a run folder, corrected ones if there are any; empty if it is no run."""
+    return _one_kind(os.path.join(folder, name) for name in sorted(os.listdir(folder)))
+
+
+def _one_kind(files: Iterable[str]) -> list[str]:
     kinds: dict[str, list[str]] = {}
-    for name in sorted(os.listdir(folder)):
-        match = _RUN_FILE.fullmatch(name)
+    for file in files:
+        match = _RUN_FILE.fullmatch(os.path.basename(file))
         if match:
-            kinds.setdefault(match[1], []).append(os.path.join(folder, name))
+            kinds.setdefault(match[1], []).append(file)
     for kind in ("CORR", "PROC", "RAW"):
         if kind in kinds:
             return kinds[kind]
@@ -189,8 +198,15 @@ class EuxfelRun(EventSource):
         return PixelMask.from_bad(values != 0, Reason.FILE)
 
 
-def open_run(path: str) -> EuxfelRun:
+def open_run(path: str, files: Sequence[str] = ()) -> EuxfelRun:
     """Source of a run folder.
+
+    Parameters
+    ----------
+    path : str
+        The folder, as the user gave it.
+    files : sequence of str, optional
+        The files to use; all of the folder when omitted.
 
     Raises
     ------
@@ -211,9 +227,9 @@ def open_run(path: str) -> EuxfelRun:
         ) from error
 
     problems: list[Problem] = []
-    files = _readable(path, problems)
+    usable = _readable(path, _one_kind(files) if files else run_files(path), problems)
     try:
-        run = extra_data.DataCollection.from_paths(files)
+        run = extra_data.DataCollection.from_paths(usable)
     except Exception as error:
         raise UnreadableFileError(f"The run {path} cannot be read: {error}.") from error
     try:
@@ -230,10 +246,10 @@ def open_run(path: str) -> EuxfelRun:
             file.close()
 
 
-def _readable(path: str, problems: list[Problem]) -> list[str]:
+def _readable(path: str, files: Sequence[str], problems: list[Problem]) -> list[str]:
     """Files of the run that open; the others are problems."""
     good = []
-    for file in run_files(path):
+    for file in files:
         try:
             with hdf5.POOL.borrow(file):
                 good.append(file)

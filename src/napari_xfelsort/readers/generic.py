@@ -10,7 +10,7 @@ import h5py
 
 from napari_xfelsort.core.errors import NoEventsError
 from napari_xfelsort.readers import hdf5
-from napari_xfelsort.readers.frames import Context, is_frames, stack_segment
+from napari_xfelsort.readers.frames import Context, is_frames, is_numeric, stack_segment
 from napari_xfelsort.readers.layout import NONZERO_IS_BAD, Layout, StoredMask
 
 # Not the frames: masks, calibration, sums, previews, tables, peak lists.
@@ -122,7 +122,7 @@ def from_path(file: h5py.File, context: Context, path: str) -> Layout:
         raise NoEventsError(
             f"{context.path} has no dataset {path}; xfelsort info lists what there is."
         )
-    if not is_frames(data):
+    if not is_numeric(data) or data.ndim < 2:
         raise NoEventsError(
             f"{context.path}: {path} has shape {data.shape} and type {data.dtype}; frames need "
             "numbers in two axes or more."

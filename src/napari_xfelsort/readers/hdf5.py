@@ -26,8 +26,8 @@ from napari_xfelsort.core.errors import UnreadableFileError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-#: Chunk cache of a dataset whose chunk holds several events: such a chunk must stay
-#: decompressed between events (88 ms an event without, 0.3 ms with).
+#: Chunk cache of datasets whose chunk holds several events, of all open files together:
+#: such a chunk must stay decompressed between events (88 ms an event without, 0.3 ms with).
 MAX_CHUNK_CACHE = 512 * 2**20
 
 _FILTER_NAMES = {
@@ -55,6 +55,7 @@ class OpenFile:
         self.path = path
         self.identity = identity
         self.users = 0
+        self.cache_bytes = 0
         self.h5 = _open(path)
         self._datasets: dict[str, h5py.Dataset] = {}
 
@@ -85,7 +86,9 @@ class OpenFile:
         if not found.chunks or found.chunks[0] == 1 or chunk_bytes <= 2**20:
             return found
         access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-        access.set_chunk_cache(521, min(2 * chunk_bytes, MAX_CHUNK_CACHE), 0.75)
+        wanted = min(chunk_bytes * _chunks_per_event(found), MAX_CHUNK_CACHE)
+        access.set_chunk_cache(521, wanted, 0.75)
+        self.cache_bytes += wanted
         # The first open decides the cache for all, so the dataset must be closed before;
         # it may be reached through an external link, so it is opened in its own file.
         holder, inner = found.file, found.name.encode()
@@ -141,11 +144,14 @@ class FilePool:
         return opened
 
     def _trim(self) -> None:
-        for path in list(self._files):
-            if len(self._files) <= self.max_open:
+        cached = sum(opened.cache_bytes for opened in self._files.values())
+        for path in list(self._files)[:-1]:  # the one used last stays
+            if len(self._files) <= self.max_open and cached <= MAX_CHUNK_CACHE:
                 break
             if not self._files[path].users:
-                self._files.pop(path).close()
+                opened = self._files.pop(path)
+                cached -= opened.cache_bytes
+                opened.close()
 
     def close_all(self) -> None:
         """Close every file that is not being read at this moment."""
@@ -289,6 +295,11 @@ def attribute(item: h5py.Group | h5py.Dataset, name: str) -> str:
         return text(item.attrs[name]) if name in item.attrs else ""
     except (OSError, TypeError, ValueError):
         return ""
+
+
+def _chunks_per_event(data: h5py.Dataset) -> int:
+    pairs = zip(data.shape[1:], data.chunks[1:], strict=True)
+    return int(np.prod([-(-n // chunk) for n, chunk in pairs], dtype=np.int64))
 
 
 def _chunk_bytes(data: h5py.Dataset) -> int:

@@ -83,7 +83,7 @@ def open_stack(
         masks = GeometryMasks(geometry, folders)
         found.problems.extend(masks.problems)
     notes: list[Problem] = []
-    sources = _open_sources(found, geometry, masks, dataset)
+    sources = _open_sources(found, geometry, masks, dataset, notes)
     _leave_companions_out(sources, found, notes)
     sources = _of_one_shape(sources, found, geometry)
     order = [source for _, source in sorted(sources.items())]
@@ -103,12 +103,23 @@ def open_stack(
 
 
 def _open_sources(
-    found: Expansion, geometry: Geometry | None, masks: GeometryMasks | None, dataset: str | None
+    found: Expansion,
+    geometry: Geometry | None,
+    masks: GeometryMasks | None,
+    dataset: str | None,
+    notes: list[Problem],
 ) -> dict[int, EventSource]:
     sources: dict[int, EventSource] = {}
     for number, item in enumerate(found.items):
         try:
-            sources[number] = open_source(item.path, item.file, geometry, masks, dataset)
+            sources[number] = open_source(
+                item.path, item.file, geometry, masks, dataset, item.parts
+            )
+        except NoEventsError as error:
+            if len(found.items) == 1:
+                raise
+            companion = item.scanned and _COMPANIONS.search(os.path.basename(item.path))
+            (notes if companion else found.problems).append(Problem(item.path, str(error)))
         except XfelsortError as error:
             if len(found.items) == 1:
                 raise

@@ -29,11 +29,14 @@ class Item:
         Where it is.
     scanned : bool
         Whether it was found in a folder rather than named.
+    parts : tuple of str
+        Files of a run folder, when only some were named.
     """
 
     path: str
     file: str
     scanned: bool = False
+    parts: tuple[str, ...] = ()
 
 
 @dataclass
@@ -94,7 +97,23 @@ def expand(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
             if len(names) == 1:
                 raise
             result.problems.append(Problem(os.fspath(name), str(error)))
+    if not result.listed:
+        _join_run_files(result)
     return result
+
+
+def _join_run_files(result: Expansion) -> None:
+    """Make one run of module files that were named one by one (``r0238/CORR-*.h5``)."""
+    runs: dict[str, list[str]] = {}
+    for item in result.items:
+        if euxfel.is_run_file(item.file) and not item.parts:
+            runs.setdefault(os.path.dirname(item.path), []).append(item.file)
+    for folder, files in runs.items():
+        if len(files) > 1:
+            result.items = [item for item in result.items if item.file not in files]
+            where = folder or "."
+            result.items.append(Item(where, where, parts=tuple(files)))
+    result.order = [(number, "", "") for number in range(len(result.items))]
 
 
 def _expand_one(name: str, result: Expansion) -> None:
