@@ -64,6 +64,7 @@ def describe(stack: EventStack) -> dict[str, Any]:
         "last": _describe_event(stack, last),
         "bad_pixels": None if mask is None else mask.n_bad,
         "assembled_shape": None if geometry is None else list(stack.assembled_shape),
+        "offered_geometry": stack.offered_geometry,
         "files": [_describe_source(source) for source in stack.sources],
         "problems": [{"file": p.file, "what": str(p)} for p in stack.problems],
         "notes": [{"file": n.file, "what": str(n)} for n in stack.notes],

@@ -20,7 +20,7 @@ from napari_xfelsort import (
     _cli_train,
 )
 from napari_xfelsort.cli_options import ManyValuesCommand
-from napari_xfelsort.cli_support import make_streams_robust, say
+from napari_xfelsort.cli_support import interrupts, make_streams_robust, say
 
 app = typer.Typer(
     name="xfelsort",
@@ -62,4 +62,5 @@ def _global_options(
 def main() -> None:
     """Run the command line; ends the process with its exit status."""
     make_streams_robust()
+    interrupts.install()
     app()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from napari_xfelsort.cli_support import complain
+from napari_xfelsort.cli_support import complain, interrupts
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task
@@ -34,6 +34,7 @@ def progress(label: str, unit: str = "events") -> Iterator[Report]:
             task = bar.add_task(label, total=None)
 
             def report(done: int, total: int) -> None:
+                interrupts.check()
                 bar.update(task, completed=done, total=total)
 
             yield report
@@ -60,6 +61,8 @@ class PlainLines:
         self._first: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
+        """Tell how far the task is; mostly does nothing."""
+        interrupts.check()
         now = self._clock()
         if self._first is None:
             # What an earlier run had done already is no measure of speed.

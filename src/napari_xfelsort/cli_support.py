@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
@@ -84,6 +85,43 @@ def _system_sentence(error: OSError) -> str:
     if error.strerror and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}."
     return f"The system says: {error}."
+
+
+class Interrupts:
+    """Sees to it that no Ctrl-C gets lost.
+
+    Python drops a KeyboardInterrupt that is raised while it runs a callback of a weak
+    reference, of which h5py makes many. It is remembered here and raised again by the
+    next `check`, that is, when progress is told.
+    """
+
+    def __init__(self) -> None:
+        self._pending = False
+
+    def install(self) -> None:
+        """Take over SIGINT; call it from the main thread."""
+        signal.signal(signal.SIGINT, self._remember)
+        hook = sys.unraisablehook
+
+        def without_interrupts(unraisable: Any) -> None:
+            if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+                hook(unraisable)
+
+        sys.unraisablehook = without_interrupts
+
+    def _remember(self, number: int, frame: object) -> None:
+        self._pending = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if there was one."""
+        if self._pending:
+            self._pending = False
+            raise KeyboardInterrupt
+
+
+#: Those of this program.
+interrupts = Interrupts()
 
 
 def complain(text: str) -> None:

@@ -170,6 +170,27 @@ def test_a_resumed_task_does_not_count_old_work_as_speed(capsys):
     assert capsys.readouterr().err == "Sorting: 1099 of 2000 events, 10/s, 1 min 30 s left\n"
 
 
+def test_an_interrupt_that_python_dropped_is_raised_by_the_next_progress():
+    """As when the signal comes while a weak reference's callback runs."""
+    code = (
+        "import os, signal, weakref\n"
+        "from napari_xfelsort.cli_progress import PlainLines\n"
+        "from napari_xfelsort.cli_support import interrupts\n"
+        "class Thing: pass\n"
+        "interrupts.install()\n"
+        "lines = PlainLines('x', 'y')\n"
+        "thing = Thing()\n"
+        "kept = weakref.ref(thing, lambda ref: os.kill(os.getpid(), signal.SIGINT))\n"
+        "del thing\n"
+        "print('dropped')\n"
+        "try:\n    lines(1, 2)\nexcept KeyboardInterrupt:\n    print('raised')\n"
+        "lines(2, 2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["dropped", "raised"]
+    assert "Traceback" not in done.stderr
+
+
 def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(cli_progress.sys.stderr, "isatty", lambda: True, raising=False)
     with cli_progress.progress("Sorting") as report:
