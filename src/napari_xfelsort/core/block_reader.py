@@ -53,6 +53,7 @@ class BlockReader:
         self._added = stack._added_mask()
         self._flags = _Flags(stack.geometry, pixels, stack.raw_shape)
         self._static: dict[str, NDArray[np.bool_] | None] = {}
+        self._varying: dict[str, bool] = {}
 
     def read(self, block: EventBlock) -> BlockFrames:
         """Frames of a block; an unreadable event costs only itself."""
@@ -81,7 +82,7 @@ class BlockReader:
 
     def _bad(self, block: EventBlock) -> NDArray[np.bool_] | None:
         shape = (len(block.indices), *self._pixels.shape)
-        if not getattr(block.source, "has_event_masks", False):
+        if not self._varies(block.source):
             mask = self._bad_of(block.source, int(block.indices[0]))
             return None if mask is None else np.broadcast_to(mask, shape)
         bad = np.zeros(shape, bool)
@@ -96,11 +97,17 @@ class BlockReader:
 
         Those marked by their value are found in what is read, not by reading twice.
         """
-        if getattr(source, "has_event_masks", False):
+        if self._varies(source):
             return self._in_region(combine(source.event_mask(index), self._added))
         if source.token not in self._static:
             self._static[source.token] = self._in_region(combine(source.mask(), self._added))
         return self._static[source.token]
+
+    def _varies(self, source: EventSource) -> bool:
+        """Whether the source's masks differ by event; asked once, it may open the file."""
+        if source.token not in self._varying:
+            self._varying[source.token] = getattr(source, "has_event_masks", False)
+        return self._varying[source.token]
 
     def _in_region(self, mask: PixelMask | None) -> NDArray[np.bool_] | None:
         if mask is None:

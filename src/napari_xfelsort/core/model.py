@@ -29,6 +29,9 @@ from napari_xfelsort.core.thresholds import decide
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventBlock, EventStack
 
+#: Stacks whose masks a model keeps in a process.
+_KEPT_READERS = 16
+
 
 @dataclass(eq=False)
 class Model:
@@ -78,12 +81,12 @@ class Model:
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._reader: BlockReader | None = None
+        self._readers: dict[int, BlockReader] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers make these again: they hold the stack, or follow from the rest.
         state = {k: v for k, v in self.__dict__.items() if k != "extractor"}
-        return {**state, "_reader": None}
+        return {**state, "_readers": {}}
 
     @cached_property
     def extractor(self) -> FeatureExtractor:
@@ -137,9 +140,7 @@ class Model:
         An event that cannot be read becomes ``"failed"`` with the reason in its flags;
         one without a usable value in the region becomes ``"unsure"``. The others go on.
         """
-        if self._reader is None or self._reader.stack is not stack:
-            self._reader = BlockReader(stack, self.pixels)
-        frames, bad, failed = self._reader.read(block)
+        frames, bad, failed = self._reader_of(stack).read(block)
         matrix = self.extractor.extract(frames, bad)
         matrix[list(failed)] = np.nan
         probabilities = class_probabilities(self.estimator, matrix, len(self.class_names))
@@ -150,6 +151,16 @@ class Model:
             chosen[k] = FAILED if k in failed else UNSURE
         events = [block.source.event_id(index) for index in block.indices.tolist()]
         return Decisions(events, self.class_names, chosen, probabilities, flags)
+
+    def _reader_of(self, stack: EventStack) -> BlockReader:
+        """The reader of a stack; kept, with the masks it has read, for the next block."""
+        reader = self._readers.get(id(stack))
+        if reader is None:
+            reader = BlockReader(stack, self.pixels)
+            if len(self._readers) >= _KEPT_READERS:
+                self._readers.clear()
+            self._readers[id(stack)] = reader  # holds the stack, so its id stays its own
+        return reader
 
     def check(self, stack: EventStack) -> list[str]:
         """Whether the model suits a stack.

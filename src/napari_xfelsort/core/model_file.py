@@ -23,7 +23,7 @@ from napari_xfelsort.core.features import FeatureExtractor, FeatureSettings
 from napari_xfelsort.core.label_journal import check_class_name
 from napari_xfelsort.core.region import Region, ResolvedRegion
 from napari_xfelsort.core.safe_skops import load_classifier
-from napari_xfelsort.core.safe_zip import array_header, read_members
+from napari_xfelsort.core.safe_zip import DAMAGED, array_header, read_members
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.model import Model
@@ -81,7 +81,7 @@ def read_model(path: str | os.PathLike[str]) -> Model:
             members = read_members(source, name, lambda member: _LIMITS.get(member, 0))
     except FileNotFoundError as error:
         raise ModelError(f"There is no model file {name}.") from error
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except DAMAGED as error:
         raise ModelError(
             f"{name} is no model file, or is damaged ({error}); models are made by training and "
             "end with .xfelmodel."

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from napari_xfelsort.core.errors import ModelError
-from napari_xfelsort.core.safe_zip import ArrayHeader, array_header, read_members
+from napari_xfelsort.core.safe_zip import DAMAGED, ArrayHeader, array_header, read_members
 
 _SCHEMA = "schema.json"
 _MAX_SCHEMA = 512 * 1024**2
@@ -106,7 +106,7 @@ def _unpacked(data: bytes, name: str) -> tuple[dict[str, bytes], Any, dict[str, 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as source:
             members = read_members(source, name, limit)
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except DAMAGED as error:
         raise ModelError(f"The classifier in {name} is damaged: {error}.") from error
     if _SCHEMA not in members:
         raise ModelError(f"The classifier in {name} is damaged: its description is missing.")
@@ -205,9 +205,10 @@ def _final_step(estimator: Any) -> Any:
     if _type_name(estimator) in (_SINGLE_TREE, _FOREST):
         return estimator
     if _type_name(estimator) == _PIPELINE:
-        first, last = (step for _, step in estimator.steps)
-        if _type_name(first) == _SCALER and _type_name(last) in _SCALED:
-            return last
+        steps = [step for _, step in estimator.steps]
+        names = [_type_name(step) for step in steps]
+        if len(steps) == 2 and names[0] == _SCALER and names[1] in _SCALED:
+            return steps[1]
     raise ValueError("it is put together in another way than ours")
 
 

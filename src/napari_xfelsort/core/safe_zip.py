@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import math
+import operator
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -17,6 +20,19 @@ _CHUNK = 1 << 20
 #: What packs better than this is no data of ours, once it is large.
 _MAX_RATIO = 200
 _LARGE = 64 * 1024**2
+_NPY = b"\x93NUMPY\x01\x00"
+_TOO_DEEP = (RecursionError, MemoryError)
+#: What Python's zip reader raises at damaged archives.
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    IndexError,
+    RuntimeError,  # encrypted, or of an unknown version
+)
 
 
 class ArrayHeader(NamedTuple):
@@ -73,7 +89,7 @@ def _read_member(source: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> b
                 data.write(piece)
                 if data.tell() > info.file_size:
                     break
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise ModelError(f"{info.filename} in {name} is damaged: {error}.") from error
     if data.tell() != info.file_size:
         raise ModelError(f"{info.filename} in {name} is damaged: it has another size than said.")
@@ -88,15 +104,19 @@ def array_header(data: bytes, name: str) -> ArrayHeader:
     ModelError
         If it is no such file, holds objects, or claims more than it has.
     """
-    stream = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(stream)
-        if version != (1, 0):
-            raise ValueError("another version")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        if data[:8] != _NPY:
+            raise ValueError("another kind or version")
+        start = 10 + int.from_bytes(data[8:10], "little")
+        # Not by numpy's reader, which repairs headers of old versions by other means.
+        header = ast.literal_eval(data[10:start].decode("latin-1"))
+        if header.keys() != {"descr", "fortran_order", "shape"}:
+            raise ValueError("other fields")
+        shape = tuple(operator.index(n) for n in header["shape"])
+        dtype = np.lib.format.descr_to_dtype(header["descr"])
+    except (ValueError, TypeError, AttributeError, SyntaxError, *_TOO_DEEP) as error:
         raise ModelError(f"{name} is no array file.") from error
-    size = len(data) - stream.tell()
+    size = len(data) - start
     if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
         raise ModelError(f"The array {name} is damaged, or holds what no model has.")
     return ArrayHeader(shape, dtype)
