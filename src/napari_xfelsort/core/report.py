@@ -27,6 +27,8 @@ THUMBNAIL_PIXELS = 240
 CONTRAST = (1.0, 99.7)
 #: Failures that are listed.
 _MAX_FAILURES = 200
+#: Metrics whose names say too little.
+_NAMES = {"n": "events to test with", "n_train": "events to train with"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +151,10 @@ def _charts(histograms: Mapping[str, NDArray[np.int64]]) -> str:
         for name, counts in histograms.items()
         if counts.sum()
     ]
-    return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+    if not charts:
+        return ""
+    hint = '<p class="quiet">Heights grow with the square root of the number of events.</p>'
+    return f'<div class="charts">{"".join(charts)}</div>{hint}'
 
 
 def _chart(counts: NDArray[np.int64]) -> str:
@@ -193,9 +198,10 @@ def _thumbnails(thumbnails: Iterable[Thumbnail]) -> str:
             for t in members
         ]
         parts.append(
-            f'<h3>{_text(group)}, {_text(kind)}</h3><div class="thumbs">{"".join(figures)}</div>'
+            f"<div><h3>{_text(group)}, {_text(kind)}</h3>"
+            f'<div class="thumbs">{"".join(figures)}</div></div>'
         )
-    return "".join(parts)
+    return f'<div class="groups">{"".join(parts)}</div>' if parts else ""
 
 
 def _png(frame: NDArray[Any]) -> str:
@@ -232,7 +238,7 @@ def contrast_limits(values: NDArray[np.float64]) -> tuple[float, float]:
     if not len(finite):
         return 0.0, 1.0
     low, high = (float(v) for v in np.percentile(finite, CONTRAST))
-    return low, high if high > low else low + 1.0
+    return low, high if high > low else low + max(1.0, abs(low) * 1e-6)
 
 
 # --- tables -----------------------------------------------------------------------------
@@ -281,7 +287,11 @@ def _model(data: ReportData) -> str:
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return _table(("", ""), [(name, _joined(value)) for name, value in _flat(values)])
+    return _table(("", ""), [(_words(name), _joined(value)) for name, value in _flat(values)])
+
+
+def _words(name: str) -> str:
+    return _NAMES.get(name, name.replace("_", " "))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -301,7 +311,7 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
     parts = []
     scalars = {k: v for k, v in metrics.items() if isinstance(v, (int, float, str, bool))}
     if scalars:
-        rows = [(k, f"{v:.4g}" if isinstance(v, float) else v) for k, v in scalars.items()]
+        rows = [(_words(k), f"{v:.4g}" if isinstance(v, float) else v) for k, v in scalars.items()]
         parts.append(f"<h3>Test share</h3>{_table(('', ''), rows)}")
     if {"classes", "columns", "confusion"} <= set(metrics):
         rows_ = [

@@ -99,7 +99,7 @@ def write_results(done: Sorted) -> SortSummary:
         done.folder.path,
         files,
         total.by_name(),
-        [*_failures(done), *(p for p in done.stack.problems)],
+        [*_failures(done), *done.stack.problems],
         done.warnings,
         done.sorted_now,
         time.monotonic() - done.begun,
@@ -161,9 +161,7 @@ def _file_result(done: Sorted, k: int) -> FileResult:
     tally = table.state.tally
     what = ""
     if tally.failed:
-        first = tally.failures[0]
-        event = plan.source.event_id(int(plan.indices[first.row]))
-        what = f"{tally.failed} of {len(plan)} events failed; the first is {event}: {first.what}"
+        what = f"{tally.failed} of {len(plan)} events failed, first: {_told(plan, tally, 0)}"
     table_path = table.path.relative_to(done.folder.path).as_posix()
     return FileResult(plan.source.path, tally.by_name(), what, table_path)
 
@@ -172,20 +170,21 @@ def _failures(done: Sorted) -> list[Problem]:
     failures = []
     for plan, table in zip(done.plans, done.tables, strict=True):
         tally = table.state.tally
-        for failure in tally.failures:
-            event = plan.source.event_id(int(plan.indices[failure.row]))
-            what = failure.what or "no reason is known"
-            told = what if event.event in what else f"{event}: {what}"
-            failures.append(Problem(plan.source.path, told))
+        path = plan.source.path
+        failures += [Problem(path, _told(plan, tally, k)) for k in range(len(tally.failures))]
         more = tally.failed - len(tally.failures)
         if more:
-            failures.append(
-                Problem(
-                    plan.source.path,
-                    f"{plan.source.path}: {more} more events failed, see {table.path.name}.",
-                )
-            )
+            what = f"{path}: {more} more events failed, see {table.path.name}."
+            failures.append(Problem(path, what))
     return failures
+
+
+def _told(plan: FilePlan, tally: Tally, k: int) -> str:
+    """A failure with its event named once."""
+    failure = tally.failures[k]
+    event = plan.source.event_id(int(plan.indices[failure.row]))
+    what = failure.what or "no reason is known"
+    return what if str(event) in what else f"{event}: {what}"
 
 
 # --- report and provenance --------------------------------------------------------------
@@ -205,10 +204,9 @@ def _write_report(done: Sorted, summary: SortSummary, total: Tally) -> None:
         ]
         for row in summary.files
     ]
-    n_files = sum(bool(row.table) for row in summary.files)
     data = ReportData(
         title=f"Sorting of {summary.events} events",
-        subtitle=f"{n_files} files, begun {done.started}, into {summary.out}",
+        subtitle=f"{summary.n_files}, begun {done.started}, sorted into {summary.out}",
         totals=summary.totals,
         columns=columns,
         rows=rows,
@@ -218,7 +216,7 @@ def _write_report(done: Sorted, summary: SortSummary, total: Tally) -> None:
         metrics=done.model.metrics,
         training=done.model.provenance,
         settings={**done.options.to_dict(), **versions()},
-        failures=[*summary.failures, *summary.problems],
+        failures=summary.failures,
         notes=[*done.warnings, *done.model.warnings, *(str(note) for note in done.stack.notes)],
     )
     write_report(done.folder.path / REPORT, data, overwrite=True)

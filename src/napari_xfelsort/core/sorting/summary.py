@@ -137,7 +137,7 @@ class SortSummary:
 
     def to_text(self) -> str:
         """The result as some lines for the terminal."""
-        lines = [f"{self.events} events of {self._n_files()} sorted into {self.out}"]
+        lines = [f"{self.events} events of {self.n_files} sorted into {self.out}"]
         width = max(len(name) for name in self.totals)
         for name, n in self.totals.items():
             share = f"{n / self.events:7.1%}" if self.events else ""
@@ -153,7 +153,9 @@ class SortSummary:
             lines.append(f"... and {len(self.failures) - _TOLD} more, see summary.csv")
         return "\n".join(lines)
 
-    def _n_files(self) -> str:
+    @property
+    def n_files(self) -> str:
+        """Number of files that were sorted, in words."""
         n = sum(bool(row.table) for row in self.files)
         return f"{n} file" if n == 1 else f"{n} files"
 
