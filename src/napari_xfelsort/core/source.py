@@ -127,6 +127,24 @@ class EventSource(ABC):
         """Pixels that are bad in event ``i``; as `mask` when events do not differ."""
         return self.mask()
 
+    #: Whether stored masks differ from event to event.
+    has_event_masks: bool = False
+
+    def flagged(self, values: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Pixels whose value says that it was not measured, True where bad.
+
+        Parameters
+        ----------
+        values : ndarray
+            A frame, or any part of frames.
+
+        Returns
+        -------
+        ndarray of bool or None
+            Of the shape of ``values``; None when no value has such a meaning.
+        """
+        return None
+
     def metadata(self, i: int) -> dict[str, Any]:
         """What else the file says of event ``i``: ids, times, motor positions."""
         return {}

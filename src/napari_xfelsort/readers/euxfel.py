@@ -179,10 +179,8 @@ class EuxfelRun(EventSource):
                     f"{error}."
                 ) from error
 
-    @property
-    def has_event_masks(self) -> bool:
-        """Every pulse may have other missing modules, and corrected runs a mask a pulse."""
-        return True
+    #: Every pulse may lack other modules, and corrected runs have a mask a pulse.
+    has_event_masks = True
 
     def mask(self) -> PixelMask:
         """Pixels bad in the first, middle and last event."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import Problem
 from napari_xfelsort.core.geometry.header import HeaderValue
@@ -101,6 +102,24 @@ class ValueRule:
     sentinels: tuple[int, ...] = ()
     above: float | None = None
     below: float | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether no value has a meaning of its own."""
+        return not self.sentinels and self.above is None and self.below is None
+
+    def flagged(self, values: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """True where a value is such a flag; None when there are none."""
+        if self.empty:
+            return None
+        bad = np.zeros(values.shape, bool)
+        for sentinel in self.sentinels:
+            bad |= values == sentinel
+        if self.above is not None:
+            bad |= values > self.above
+        if self.below is not None:
+            bad |= values < self.below
+        return bad
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,29 @@ def open_stack(
     """
     if geometry is not None and not isinstance(geometry, Geometry):
         geometry = Geometry.from_crystfel(geometry)
+    user_mask = None if mask is None else _read_mask(mask)
+    try:
+        stack = _open(paths, geometry, user_mask, dataset)
+    except GeometryMisfitError as misfit:
+        stack = _open(paths, None, user_mask, dataset)
+        stack.problems.append(misfit.problem)
+        return stack
+    if geometry is None:
+        _geometry_of_the_data(stack)
+    return stack
+
+
+class GeometryMisfitError(GeometryError):
+    """The geometry that the user chose is for other frames."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.what)
+        self.problem = problem
+
+
+def _open(
+    paths: Paths, geometry: Geometry | None, mask: PixelMask | None, dataset: str | None
+) -> EventStack:
     found = expand(paths)
     masks = None
     if geometry is not None:
@@ -88,18 +111,9 @@ def open_stack(
     sources = _of_one_shape(sources, found, geometry)
     order = [source for _, source in sorted(sources.items())]
     selection = _selection(sources, found) if found.listed else None
-    fitted = _fit(geometry, order[0], found.problems)
-    stack = EventStack(
-        order,
-        selection,
-        fitted,
-        _read_mask(mask) if mask is not None else None,
-        [*(p for source in order for p in source.problems), *found.problems],
-        notes,
-    )
-    if geometry is None:
-        _geometry_of_the_data(stack)
-    return stack
+    problems = [*(p for source in order for p in source.problems), *found.problems]
+    fitted = None if geometry is None else _fit(geometry, order[0])
+    return EventStack(order, selection, fitted, mask, problems, notes)
 
 
 def _open_sources(
@@ -229,18 +243,12 @@ def _fits(geometry: Geometry, raw_shape: tuple[int, ...]) -> bool:
     return True
 
 
-def _fit(
-    geometry: Geometry | None, source: EventSource, problems: list[Problem]
-) -> Geometry | None:
-    if geometry is None:
-        return None
+def _fit(geometry: Geometry, source: EventSource) -> Geometry:
     try:
         return geometry.fit(source.raw_shape)
     except GeometryError as error:
-        problems.append(
-            Problem(source.path, f"{error} Frames are shown as stored, without this geometry.")
-        )
-        return None
+        what = f"{error} Frames are shown as stored, without this geometry."
+        raise GeometryMisfitError(Problem(source.path, what)) from error
 
 
 def _geometry_of_the_data(stack: EventStack) -> None:

@@ -271,11 +271,8 @@ class Hdf5Source(EventSource):
     # -- masks -----------------------------------------------------------------
 
     @property
-    def has_event_masks(self) -> bool:
-        """Whether bad pixels may differ from event to event."""
-        values = self.plan.values
-        if values.sentinels or values.above is not None or values.below is not None:
-            return True
+    def has_event_masks(self) -> bool:  # type: ignore[override]
+        """Whether the file holds a mask for each event."""
         with hdf5.POOL.borrow(self.file) as opened:
             return any(
                 differs_by_event(opened.h5, spec, self.plan.segments[0], self.raw_shape)
@@ -284,51 +281,29 @@ class Hdf5Source(EventSource):
             )
 
     def mask(self) -> PixelMask | None:
-        """Pixels bad in every event; of masks stored an event, those bad in all looked at."""
+        """Pixels bad in every event: of what differs by event, those bad in all looked at."""
         if isinstance(self._static_mask, bool):
-            self._static_mask = self._find_static_mask()
+            differs = not self.plan.values.empty or self.has_event_masks
+            looked_at = sorted({0, len(self) // 2, len(self) - 1}) if differs else [0]
+            found = [self.event_mask(i) for i in looked_at]
+            reasons = [mask.reasons for mask in found if mask is not None]
+            self._static_mask = None
+            if reasons and len(reasons) == len(found):
+                self._static_mask = PixelMask(np.bitwise_and.reduce(reasons))
         return self._static_mask
 
-    def _find_static_mask(self) -> PixelMask | None:
-        if not len(self):
-            return None
-        if not self.has_event_masks:
-            return self.event_mask(0)
-        result: PixelMask | None = None
-        for i in sorted({0, len(self) // 2, len(self) - 1}):
-            one = self.event_mask(i)
-            if one is None:
-                return None
-            result = one if result is None else PixelMask(result.reasons & one.reasons)
-        return result
-
     def event_mask(self, i: int) -> PixelMask | None:
-        bad: NDArray[np.bool_] | None = None
+        stored: PixelMask | None = None
         for spec in self.plan.masks:
             with hdf5.POOL.borrow(spec.file or self.file) as opened:
-                stored = read_mask(opened.h5, spec, *self._locate(i), self.raw_shape)
-            if stored is not None:
-                bad = stored if bad is None else bad | stored
-        reasons = None if bad is None else np.where(bad, np.uint8(Reason.FILE), np.uint8(0))
-        flagged = self._flagged(i)
-        if flagged is not None:
-            marks = np.where(flagged, np.uint8(Reason.VALUE), np.uint8(0))
-            reasons = marks if reasons is None else reasons | marks
-        return None if reasons is None else PixelMask(reasons)
+                bad = read_mask(opened.h5, spec, *self._locate(i), self.raw_shape)
+            if bad is not None:
+                stored = PixelMask.from_bad(bad, Reason.FILE) | stored
+        flagged = None if self.plan.values.empty else self.flagged(self.read(i))
+        return stored if flagged is None else PixelMask.from_bad(flagged, Reason.VALUE) | stored
 
-    def _flagged(self, i: int) -> NDArray[np.bool_] | None:
-        rule = self.plan.values
-        if not rule.sentinels and rule.above is None and rule.below is None:
-            return None
-        frame = self.read(i)
-        bad = np.zeros(frame.shape, bool)
-        for sentinel in rule.sentinels:
-            bad |= frame == sentinel
-        if rule.above is not None:
-            bad |= frame > rule.above
-        if rule.below is not None:
-            bad |= frame < rule.below
-        return bad
+    def flagged(self, values: NDArray[Any]) -> NDArray[np.bool_] | None:
+        return self.plan.values.flagged(values)
 
 
 def _plain(value: Any) -> Any:
