@@ -38,7 +38,7 @@ class PixelMask:
     @property
     def bad(self) -> NDArray[np.bool_]:
         """True where the pixel must not be used; raw shape."""
-        return self.reasons != 0
+        return np.asarray(self.reasons != 0)
 
     @property
     def n_bad(self) -> int:

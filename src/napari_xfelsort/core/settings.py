@@ -85,7 +85,7 @@ class Settings:
             if comment:
                 item.comment(comment)
             document.add(field.name, item)
-        return tomlkit.dumps(document)
+        return str(tomlkit.dumps(document))
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> Self:

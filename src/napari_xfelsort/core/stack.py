@@ -330,7 +330,7 @@ class LazyFrames:
         key = tuple(k for k in key if k is not Ellipsis)
         events, rest = (key[0] if key else slice(None)), key[1:]
         if isinstance(events, (int, np.integer)):
-            return self._frame(int(events))[rest]
+            return np.asarray(self._frame(int(events))[rest])
         numbers = np.arange(self.shape[0])[events]
         if len(numbers) > self.max_events:
             raise MemoryError(
