@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_xfelsort.core.errors import RegionError
+from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.region import Region, as_region, points_in_polygon
 
 GEOMETRY = FakeGeometry()
@@ -195,3 +196,46 @@ def test_values_that_are_no_region(values):
 def test_windows_that_are_none(slices):
     with pytest.raises(RegionError):
         Region.raw_window(slices)
+
+
+CRYSTFEL = """\
+photon_energy = 12398.419843320026 eV
+clen = 0.1 m
+res = 10000
+adu_per_photon = 1
+data = /data
+dim0 = %
+dim1 = {module}
+dim2 = ss
+dim3 = fs
+{panels}
+"""
+PANEL = """\
+m{k}/min_fs = 0
+m{k}/max_fs = 5
+m{k}/min_ss = 0
+m{k}/max_ss = 3
+m{k}/dim1 = {k}
+m{k}/fs = x
+m{k}/ss = y
+m{k}/corner_x = {x}
+m{k}/corner_y = 0
+"""
+
+
+def test_regions_of_a_geometry_from_a_file():
+    """Stacked modules of 4 x 6 pixels of 0.1 mm side by side, 10 pixels apart."""
+    panels = "".join(PANEL.format(k=k, x=10 * k) for k in range(3))
+    geometry = Geometry.from_crystfel_text(CRYSTFEL.format(module=0, panels=panels))
+    geometry = geometry.fit((3, 4, 6))
+    shape = geometry.raw_shape
+    found = Region.parse("panel:m1,m2").resolve(shape, geometry)
+    assert found.window == (slice(1, 3), slice(0, 4), slice(0, 6))
+    square = np.array([[11.2, 0.9], [13.2, 0.9], [13.2, 2.1], [11.2, 2.1]]) * 1e-4
+    found = Region.from_polygons([square]).resolve(shape, geometry)
+    assert found.window == (slice(1, 2), slice(1, 2), slice(1, 3))
+    q0 = 4 * np.pi * np.sin(np.arctan(0.5e-4 * np.sqrt(2) / 0.1) / 2)
+    found = Region.q_range(0, 1.01 * q0).resolve(shape, geometry)
+    assert found.window == (slice(0, 1), slice(0, 1), slice(0, 1))
+    with pytest.raises(RegionError, match="holds no pixel"):  # half the wavelength, twice q
+        Region.q_range(0, 1.01 * q0).resolve(shape, geometry, 2 * 12398.419843320026)

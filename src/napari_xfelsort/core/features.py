@@ -116,16 +116,19 @@ class FeatureExtractor:
         -------
         ndarray of float32, shape (events, n_features)
             A row of NaN for an event that has no good value, or whose mean or median is
-            not positive when it should be divided by it.
+            not positive when it should be divided by it. May be a view of ``frames``.
         """
         values = self._select(frames)
         with np.errstate(over="ignore", invalid="ignore"):
-            values = values.astype(np.float32, copy=self._index is None)
+            values = values.astype(np.float32, copy=False)
         good = None if bad is None else ~self._select(np.broadcast_to(bad, frames.shape))
         if frames.dtype.kind == "f":
             finite = np.isfinite(values)
             if not finite.all():
                 good = finite if good is None else good & finite
+        changes = good is not None or self.settings.normalise != "none"
+        if changes and np.may_share_memory(values, frames):
+            values = values.copy()
         stand_in = None if good is None else _impute(values, good)
         divisors = self._divisors(values, good)
         features = values if self.settings.bin == 1 else self._bin(values, good, stand_in)
