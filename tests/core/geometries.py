@@ -67,14 +67,11 @@ def slab(
 ) -> str:
     """Panels one below the other in the data and side by side in the laboratory."""
     panels = {}
+    step = math.hypot(width, height) + spacing
     for number, turn in enumerate(turns):
         row, column = divmod(number, columns)
-        step = max(width, height) + spacing
-        panels[f"p{number}"] = panel(
-            width,
-            height,
-            (step * (column - columns / 2) + width / 3, step * row + 0.3 * number),
-            turn,
-            (0, height * number),
-        )
+        c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        middle = (width * c - height * s) / 2, (width * s + height * c) / 2
+        corner = step * (column - 0.4) - middle[0], step * row + 0.3 * number - middle[1]
+        panels[f"p{number}"] = panel(width, height, corner, turn, (0, height * number))
     return text(panels)

@@ -76,11 +76,10 @@ def make_grid(panels: Sequence[Panel]) -> Grid:
         If the panels are too far apart for a picture.
     """
     pixel = float(np.median([1 / panel.res for panel in panels]))
-    corners = [corner_pixels(panel) for panel in panels]
-    x = np.array([c[0] for c in corners]) / pixel
-    y = -np.array([c[1] for c in corners]) / pixel
-    left, right = _limits(x)
-    top, bottom = _limits(y)
+    corners = np.array([corner_pixels(panel) for panel in panels]) / pixel
+    middles = np.array([_middle_pixel(panel) for panel in panels]) / pixel
+    left, right = _limits(corners[:, 0], middles[:, 0])
+    top, bottom = _limits(-corners[:, 1], -middles[:, 1])
     height, width = bottom - top, right - left
     if not height * width <= MAX_PIXELS:
         raise GeometryError(
@@ -90,12 +89,18 @@ def make_grid(panels: Sequence[Panel]) -> Grid:
     return Grid(pixel, -top, -left, (round(height), round(width)))
 
 
-def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+def _middle_pixel(panel: Panel) -> tuple[float, float]:
+    """Laboratory x and y of the centre of the pixel in the middle."""
+    f, s = panel.width // 2 + 0.5, panel.height // 2 + 0.5
+    return float(panel.position(f, s, 0)), float(panel.position(f, s, 1))
+
+
+def _limits(corners: NDArray[np.float64], middles: NDArray[np.float64]) -> tuple[float, float]:
     """First cell centre, and one beyond the last, along one axis.
 
-    ``values`` are the corner pixels' centres in cells, a row for each panel.
+    Given are the pixel centres at the corners and in the middle of the panels, in cells.
     """
-    turns = np.exp(2j * np.pi * values[:, 0]).mean()
+    turns = np.exp(2j * np.pi * middles).mean()
     phase = math.atan2(turns.imag, turns.real) / (2 * np.pi)
-    low, high = nearest(np.array([values.min(), values.max()]) - phase)
+    low, high = nearest(np.array([corners.min(), corners.max()]) - phase)
     return float(low + phase), float(high + phase + 1)

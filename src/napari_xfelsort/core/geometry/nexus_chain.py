@@ -184,7 +184,7 @@ def next_in_chain(item: Any, path: str) -> Any:
     if path in ("", "."):
         return None
     parent = item.name if isinstance(item, h5py.Group) else posixpath.dirname(item.name)
-    found = member(item.file, posixpath.join(parent, path))
+    found = member(item.file, posixpath.normpath(posixpath.join(parent, path)))
     if not isinstance(found, h5py.Dataset):
         raise GeometryError(f"{item.name} depends on {path}, which is not in the file.")
     return found
