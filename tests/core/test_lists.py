@@ -99,6 +99,7 @@ def test_usual_events_are_written_as_given(event):
         (EventId("/a", "//0"), b"/./a //0\n"),
         (EventId("#7.h5", "//0"), b"./#7.h5 //0\n"),
         (EventId(" x.h5", "//0"), b"./ x.h5 //0\n"),
+        (EventId("\x85/x.h5"), b"./\xc2\x85/x.h5\n"),
     ],
 )
 def test_names_that_readers_stumble_over_get_a_prefix(event, line):
@@ -118,6 +119,7 @@ def test_names_that_readers_stumble_over_get_a_prefix(event, line):
         (EventId("run a//b"), "reads as an event"),
         (EventId("d/" * 600 + "run.h5", "//0"), "1022 bytes"),
         (EventId("run\udcff.h5", "//0"), "UTF-8"),
+        (EventId("\ud800", "//0"), "UTF-8"),
     ],
 )
 def test_what_the_syntax_cannot_say_is_refused(tmp_path, event, why):

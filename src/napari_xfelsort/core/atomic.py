@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,16 +86,13 @@ def _refuse_existing(target: Path, overwrite: bool) -> None:
 
 
 def _new_temporary(target: Path) -> Path:
+    """A new empty file beside the target, with the rights that any new file has."""
+    path = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
-    # mkstemp makes files for the owner alone; results are made as any other file is.
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(handle if os.chmod in os.supports_fd else name, 0o666 & ~mask)
-    os.close(handle)
-    return Path(name)
+    return path
 
 
 def _rename_new(temporary: Path, target: Path) -> None:

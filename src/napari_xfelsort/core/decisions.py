@@ -6,7 +6,6 @@ import csv
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,6 +171,3 @@ def _numbers(cells: Sequence[str]) -> list[float] | None:
 def unknown(n: int, n_classes: int) -> NDArray[np.float64]:
     """Probabilities of events without a decision."""
     return np.full((n, n_classes), np.nan)
-
-
-__all__: list[Any] = ["FAILED", "UNSURE", "Decisions"]

@@ -154,7 +154,8 @@ def list_line(event: EventId, absolute: bool = False) -> bytes:
 
 def _listable(file: str) -> str:
     """Another name of the same file where readers would stumble over the given one."""
-    if len(os.fsencode(file)) > 2 and not file.startswith((*_COMMENT, " ", "\t", "\ufeff")):
+    stumbles = file.startswith((*_COMMENT, "\ufeff")) or file[:1].isspace()
+    if len(file.encode("utf-8", "replace")) > 2 and not stumbles:
         return file
     return f"/.{file}" if file.startswith("/") else f"./{file}"
 
