@@ -27,7 +27,11 @@ class DetectorSimulationSettings(Settings):
         0.06, "Shot-to-shot spread of the intensity.", unit="fraction", minimum=0, maximum=0.5
     )
     water: float = setting(
-        1700.0, "Mean value at the crest of the water ring, above the beam.", unit="ADU", minimum=1, maximum=20000
+        1700.0,
+        "Mean value at the crest of the water ring, above the beam.",
+        unit="ADU",
+        minimum=1,
+        maximum=20000,
     )
     adu_per_ev: float = setting(
         0.005, "Detector response.", unit="ADU/eV", minimum=1e-5, maximum=10
