@@ -216,6 +216,22 @@ def test_masks_of_single_events():
     assert table.matrix.tolist() == [[0, 0]]
 
 
+class SentinelSource(ArraySource):
+    """-1 says that a pixel was not measured; masks must not be asked an event."""
+
+    def flagged(self, values):
+        return values == -1
+
+    def event_mask(self, i):
+        raise AssertionError("would read the frame again")
+
+
+def test_values_that_were_not_measured():
+    frames = np.array([[[0, 1, -1]], [[-1, 4, 8]]], np.int16)
+    table = extract_stack(EventStack([SentinelSource(frames)]), [0, 1], extractor((1, 3)))
+    assert table.matrix.tolist() == [[0, 1, 0.5], [6, 4, 8]]
+
+
 @pytest.mark.parametrize("wrong", [{"bin": 0}, {"normalise": "max"}, {"kind": "voxels"}])
 def test_settings_are_checked(wrong):
     with pytest.raises(SettingsError):

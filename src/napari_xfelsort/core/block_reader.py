@@ -52,14 +52,13 @@ class BlockReader:
         self._pixels = pixels
         self._added = stack._added_mask()
         self._flags = _Flags(stack.geometry, pixels, stack.raw_shape)
-        self._static: dict[str, NDArray[np.bool_] | None] = {}
-        self._varying: dict[str, bool] = {}
+        self._sources: dict[int, _SourceMasks] = {}
 
     def read(self, block: EventBlock) -> BlockFrames:
         """Frames of a block; an unreadable event costs only itself."""
         try:
             frames = self.stack.read_block(block, self._pixels.window)
-            return BlockFrames(frames, self._flags.add(frames, self._bad(block)), {})
+            return BlockFrames(frames, self._flagged(frames, block.source, self._bad(block)), {})
         except (XfelsortError, OSError):
             return self._read_each(block)
 
@@ -78,12 +77,14 @@ class BlockReader:
             else:
                 if event_bad is not None:
                     bad[k] = event_bad
-        return BlockFrames(frames, self._flags.add(frames, bad if bad.any() else None), failed)
+        stored = bad if bad.any() else None
+        return BlockFrames(frames, self._flagged(frames, source, stored), failed)
 
     def _bad(self, block: EventBlock) -> NDArray[np.bool_] | None:
+        """Pixels that stored masks, the geometry or the user call bad."""
         shape = (len(block.indices), *self._pixels.shape)
-        if not self._varies(block.source):
-            mask = self._bad_of(block.source, int(block.indices[0]))
+        if not self._masks_of(block.source).differ:
+            mask = self._masks_of(block.source).static
             return None if mask is None else np.broadcast_to(mask, shape)
         bad = np.zeros(shape, bool)
         for k, index in enumerate(block.indices.tolist()):
@@ -93,21 +94,33 @@ class BlockReader:
         return bad if bad.any() else None
 
     def _bad_of(self, source: EventSource, index: int) -> NDArray[np.bool_] | None:
-        """Bad pixels of an event that the region still holds; None if there are none.
-
-        Those marked by their value are found in what is read, not by reading twice.
-        """
-        if self._varies(source):
+        """Bad pixels of an event that the region still holds; None if there are none."""
+        known = self._masks_of(source)
+        if known.differ:
             return self._in_region(combine(source.event_mask(index), self._added))
-        if source.token not in self._static:
-            self._static[source.token] = self._in_region(combine(source.mask(), self._added))
-        return self._static[source.token]
+        return known.static
 
-    def _varies(self, source: EventSource) -> bool:
-        """Whether the source's masks differ by event; asked once, it may open the file."""
-        if source.token not in self._varying:
-            self._varying[source.token] = getattr(source, "has_event_masks", False)
-        return self._varying[source.token]
+    def _masks_of(self, source: EventSource) -> _SourceMasks:
+        """What is known of a source's masks; found once, it may open the file."""
+        known = self._sources.get(id(source))
+        if known is None:
+            differ = source.has_event_masks
+            mask = None if differ else combine(source.mask(), self._added)
+            known = _SourceMasks(source, differ, self._in_region(mask))
+            self._sources[id(source)] = known
+        return known
+
+    def _flagged(
+        self, frames: NDArray[Any], source: EventSource, bad: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_] | None:
+        """The bad pixels, with those whose value says so to the file or the geometry.
+
+        Found in what was read: asking for the mask of an event reads its frame again.
+        """
+        flagged = source.flagged(frames)
+        if flagged is not None and flagged.any():
+            bad = flagged if bad is None else bad | flagged
+        return self._flags.add(frames, bad)
 
     def _in_region(self, mask: PixelMask | None) -> NDArray[np.bool_] | None:
         if mask is None:
@@ -116,6 +129,17 @@ class BlockReader:
         if self._pixels.inside is not None:
             bad &= self._pixels.inside
         return bad if bad.any() else None
+
+
+class _SourceMasks(NamedTuple):
+    """Whether a source's masks differ by event, and if not, its bad pixels of the region.
+
+    Holds the source, so that its id stays its own.
+    """
+
+    source: EventSource
+    differ: bool
+    static: NDArray[np.bool_] | None
 
 
 class _Flags:
