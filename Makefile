@@ -3,14 +3,14 @@
 #   make test   set up, then the whole test suite
 VENV ?= .venv
 BIN := $(VENV)/bin
-# What the demo writes; a folder that exists is left alone.
-OUT ?= xfelsort-demo
+# Where the demo writes; xfelsort-demo, or the first such name that is free.
+OUT ?=
 PYTEST_ARGS ?=
 
 .PHONY: help demo test lint format bench clean
 
 help:
-	@echo "make demo    set up, then simulate, label, train and sort (writes $(OUT)/)"
+	@echo "make demo    set up, then simulate, label, train and sort (writes xfelsort-demo/)"
 	@echo "make test    set up, then run all tests on a virtual display"
 	@echo "make lint    style and types"
 	@echo "make format  put the style right"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import count
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,9 +28,13 @@ _EVENTS = (150, 150)
 
 @guarded("Stopped. Remove the folder and run the demo again.")
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder to write; must not exist yet.")] = Path(
-        "xfelsort-demo"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder to write, which must not exist yet; xfelsort-demo when omitted, or "
+            "xfelsort-demo-2 ..."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated data.")] = 0,
 ) -> Status:
     """Simulate two runs, label the first, train, sort the second, compare with the truth.
@@ -39,7 +46,9 @@ def demo(
     from napari_xfelsort.core.training import train
     from napari_xfelsort.readers import open_stack
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out is None:
+        out = _free_folder("xfelsort-demo")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists already; remove it or name another folder.")
     first, second = _simulate(out, seed)
 
@@ -79,6 +88,18 @@ def demo(
     say(_against_truth(stack, model, second, out / "sorted"))
     say(_where(out, first, second, model_file))
     return Status.DONE if summary.ok else Status.SOME_FAILED
+
+
+def _free_folder(name: str) -> Path:
+    """The first of NAME, NAME-2, NAME-3 ... that does not exist."""
+    numbered = (Path(f"{name}-{n}") if n > 1 else Path(name) for n in count(1))
+    return next(path for path in numbered if not path.exists())
+
+
+def _program() -> str:
+    """What the user would type to start this program."""
+    started = Path(sys.argv[0])
+    return str(started) if started.stem == "xfelsort" and not which("xfelsort") else "xfelsort"
 
 
 def _step(number: int, what: str) -> None:
@@ -134,12 +155,13 @@ def _where(out: Path, first: SimulatedRun, second: SimulatedRun, model: Path) ->
         ("labels", out / "labels"),
     ]
     lists = f"{first.good_list} {first.bad_list}"
+    program = _program()
     commands = [
-        f"xfelsort info {second.data}",
-        f"xfelsort label {first.data} --from-lists {lists} --labels my-labels",
-        f"xfelsort train {first.data} --labels my-labels --geometry {first.geometry} "
+        f"{program} info {second.data}",
+        f"{program} label {first.data} --from-lists {lists} --labels my-labels",
+        f"{program} train {first.data} --labels my-labels --geometry {first.geometry} "
         f"--region {_REGION} --bin {_BIN} --normalise {_NORMALISE} --out my.xfelmodel",
-        f"xfelsort sort {second.data} --model my.xfelmodel --out my-sorted",
+        f"{program} sort {second.data} --model my.xfelmodel --out my-sorted",
         f"indexamajig -i my-sorted/good.lst -g {second.geometry} -o my.stream   (CrystFEL)",
     ]
     return "\n".join(

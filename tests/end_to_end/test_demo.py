@@ -72,3 +72,14 @@ def test_the_demo_touches_nothing_that_exists(demo, tmp_path):
     assert result.exit_code == 1
     assert "exists already" in result.stderr
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+
+
+def test_without_a_folder_the_first_free_name_is_taken(cli, monkeypatch):
+    from napari_xfelsort import _cli_demo
+
+    monkeypatch.setattr(_cli_demo, "_EVENTS", (60, 30))
+    Path("xfelsort-demo").mkdir()
+    result = cli("demo")
+    assert result.exit_code == 0, result.output
+    assert Path("xfelsort-demo-2/sorted/good.lst").exists()
+    assert not list(Path("xfelsort-demo").iterdir())
