@@ -50,7 +50,7 @@ class BlockReader:
     def __init__(self, stack: EventStack, pixels: ResolvedRegion) -> None:
         self.stack = stack
         self._pixels = pixels
-        self._added = stack._added_mask()
+        self._added = stack.added_mask()
         self._flags = _Flags(stack.geometry, pixels, stack.raw_shape)
         self._sources: dict[int, _SourceMasks] = {}
 

@@ -247,7 +247,7 @@ class EventStack:
     @property
     def mask(self) -> PixelMask | None:
         """Pixels that are bad in every event: file, geometry and user together."""
-        return combine(self.sources[0].mask(), self._added_mask())
+        return combine(self.sources[0].mask(), self.added_mask())
 
     def event_mask(self, i: int) -> PixelMask | None:
         """Pixels that are bad in event ``i``, by file, geometry or user."""
@@ -256,9 +256,10 @@ class EventStack:
         if self.geometry is not None and self.geometry.has_flags:
             bad = self.geometry.value_mask(source.read(index))
             flagged = None if bad is None else PixelMask.from_bad(bad, Reason.VALUE)
-        return combine(source.event_mask(index), flagged, self._added_mask())
+        return combine(source.event_mask(index), flagged, self.added_mask())
 
-    def _added_mask(self) -> PixelMask | None:
+    def added_mask(self) -> PixelMask | None:
+        """Pixels that the geometry or the user calls bad, whatever the files say."""
         static = None if self.geometry is None else self.geometry.static_mask()
         return combine(static, self._user_mask)
 
