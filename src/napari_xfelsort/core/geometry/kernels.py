@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_xfelsort.core.geometry.tile import TILE, tile_mover
+
 Flat = NDArray[Any]
 Loop = Callable[..., None]
 
-_UNROLL = 8
+#: Set by `compiled`; numba finds what a loop calls by its name in this module.
+move_tile: Loop
 
 
 @cache
@@ -25,6 +28,8 @@ def compiled(loop: Loop) -> Loop:
     """One of the loops below, compiled; numba is imported at the first use."""
     import numba
 
+    global move_tile
+    move_tile = tile_mover()
     try:
         made: Loop = numba.njit(nogil=True, cache=True)(loop)
     except RuntimeError:  # there is no folder that numba could keep its cache in
@@ -75,26 +80,25 @@ def copy_straight(source: Flat, steps: NDArray[np.int64], columns: int, out: Fla
 
 
 def copy_turned(source: Flat, steps: NDArray[np.int64], columns: int, out: Flat) -> None:
-    """Copy blocks whose rows are not contiguous in the frame."""
-    one, two, four = np.uintp(1), np.uintp(2), np.uintp(4)
+    """Copy blocks whose rows are not contiguous in the frame.
+
+    Where its columns are contiguous, a block is moved in tiles.
+    """
     for k in range(steps.shape[0]):
         cell, height, width = steps[k, 0], steps[k, 1], steps[k, 2]
         first, down, across = steps[k, 3], steps[k, 4], steps[k, 5]
-        a = np.uintp(across)
-        b, c = a + a, a + a + a
-        whole = width - width % _UNROLL
-        # Eight columns at a time: reads and writes both stay within a few cache lines.
-        for column in range(0, whole, _UNROLL):
-            for row in range(height):
-                i = np.uintp(first + row * down + column * across)
-                v0, v1, v2, v3 = source[i], source[i + a], source[i + b], source[i + c]
-                i += b + b
-                v4, v5, v6, v7 = source[i], source[i + a], source[i + b], source[i + c]
-                to = np.uintp(cell + row * columns + column)
-                out[to], out[to + one], out[to + two], out[to + two + one] = v0, v1, v2, v3
-                to += four
-                out[to], out[to + one], out[to + two], out[to + two + one] = v4, v5, v6, v7
+        tiled = height - height % TILE if abs(down) == 1 else 0
+        whole = width - width % TILE
+        for column in range(0, whole, TILE):
+            start = first + column * across
+            to = cell + column
+            for row in range(0, tiled, TILE):
+                if down == 1:
+                    move_tile(source, start + row, across, out, to + row * columns, columns)
+                else:
+                    end = row + TILE - 1
+                    move_tile(source, start - end, across, out, to + end * columns, -columns)
         for row in range(height):
-            for column in range(whole, width):
-                to = np.uintp(cell + row * columns + column)
-                out[to] = source[np.uintp(first + row * down + column * across)]
+            for column in range(whole if row < tiled else 0, width):
+                index = np.uintp(first + row * down + column * across)
+                out[np.uintp(cell + row * columns + column)] = source[index]
