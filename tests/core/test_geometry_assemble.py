@@ -345,6 +345,24 @@ def test_frames_that_are_not_contiguous():
     assert np.array_equal(geometry.assemble(np.asfortranarray(wide[:, ::2])), wanted, True)
 
 
+def test_loops_are_compiled_where_numba_can_keep_no_cache(monkeypatch):
+    import numba
+
+    from napari_xfelsort.core.geometry import kernels
+
+    asked = []
+
+    def without_cache(**options):
+        asked.append(options)
+        if options.pop("cache", False):
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda loop: loop
+
+    monkeypatch.setattr(numba, "njit", without_cache)
+    assert kernels.compiled.__wrapped__(kernels.gather) is kernels.gather
+    assert len(asked) == 2
+
+
 def test_other_mistakes_are_refused():
     geometry = read(PAIR)
     with pytest.raises(GeometryError, match=r"\(3, 4\).*panel p1"):

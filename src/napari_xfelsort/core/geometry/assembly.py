@@ -68,12 +68,17 @@ def _gap_value(gap: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     if gap is None:
         gap = default_gap(dtype)
     try:
-        return np.array([gap], dtype)
+        with np.errstate(all="ignore"):
+            value = np.asarray([gap]).astype(dtype)
+        suits = dtype.kind in "fcV" or bool(value[0] == gap)
     except (ValueError, OverflowError, TypeError):
+        suits = False
+    if not suits:
         raise GeometryError(
             f"Frames of type {dtype} cannot hold {gap!r} between the panels; "
             "give another gap or convert the frame."
-        ) from None
+        )
+    return value
 
 
 def _output(

@@ -80,5 +80,5 @@ def flagged(raw: NDArray[Any], panels: Iterable[Panel]) -> NDArray[np.bool_] | N
         part, values = view(bad, panel), view(raw, panel)
         for limit, compare in zip(limits, (np.less, np.greater, np.equal), strict=True):
             if limit is not None:
-                part |= compare(values, np.float64(limit))
+                part |= compare(values, limit, signature="dd->?")
     return bad
