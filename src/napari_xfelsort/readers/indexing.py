@@ -61,6 +61,7 @@ def selection(ndim: int, segment: Segment, k: int, window: Window | None) -> tup
 def full_index(
     ndim: int, segment: Segment, events: tuple[Any, ...], part: tuple[slice, ...]
 ) -> tuple[Any, ...]:
+    """Index expression for given places along the event axes and a window of the frame."""
     fixed = {**dict(zip(segment.event_axes, events, strict=True)), **dict(segment.fixed)}
     rest = iter(part)
     return tuple(fixed[axis] if axis in fixed else next(rest) for axis in range(ndim))
