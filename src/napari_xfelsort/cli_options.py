@@ -121,7 +121,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     kind = _value_type(hint)
     extra: dict[str, Any] = {}
     if rules.get("choices"):
-        kind = enum.Enum(field.name, {c: c for c in rules["choices"]}, type=str)
+        kind = _choices(field.name, rules["choices"])
     elif kind in (int, float):
         extra = {"min": rules.get("minimum"), "max": rules.get("maximum")}
     flag = field.name.replace("_", "-")
@@ -140,6 +140,11 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
         default=None,
         annotation=Annotated[(list[kind] if many else kind) | None, option],  # type: ignore[valid-type]
     )
+
+
+def _choices(name: str, choices: Iterable[str]) -> Any:
+    # Typer takes choices as an enumeration.
+    return enum.Enum(name, {choice: choice for choice in choices}, type=str)
 
 
 def _value_type(hint: Any) -> Any:
