@@ -13,12 +13,17 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from sorting_cases import MeanModel, Source, means, results, stack_of
 
+import napari_xfelsort as xs
+from napari_xfelsort.core.decisions import Decisions
 from napari_xfelsort.core.errors import ClusterError
 from napari_xfelsort.core.sorting import SortProgress, sort
+from napari_xfelsort.core.source import ArraySource
+from napari_xfelsort.core.stack import EventStack
 
 BLOCK = {"block_events": 20, "report": False}
 
@@ -67,6 +72,27 @@ def test_worker_processes_give_the_same_bytes_and_leave_nothing(
     assert {thread for _, thread in seen} == {threading.get_ident()}
     assert list((tmp_path / "cwd").iterdir()) == []
     assert CountedSource.sent <= 6  # a file has 5 blocks; dask pickles what it sends twice
+
+
+def test_a_trained_model_decides_as_it_does_by_itself(tmp_path):
+    rng = np.random.default_rng(3)
+    frames = rng.normal(100, 5, (120, 8, 6)).astype(np.float32)
+    labels = np.where(np.arange(120) % 3, "good", "bad")
+    frames[labels == "bad", :4] -= 8
+    stack = EventStack([ArraySource(frames[k::2], f"{k}.cxi") for k in range(2)])
+    order = np.argsort(np.arange(120) % 2, kind="stable")
+    model = xs.train(
+        stack, labels[order].tolist(), model="logistic_regression", region="window:0:5,1:6"
+    )
+    sort(stack, model, tmp_path, workers=2, block_events=11)
+    expected = model.predict(stack)
+    found = Decisions.concatenate(
+        [Decisions.read_csv(tmp_path / "decisions" / f"{k}.cxi.csv") for k in range(2)]
+    )
+    assert found.event_ids == expected.event_ids
+    assert found.classes.tolist() == expected.classes.tolist()
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-6)
+    assert set(found.classes) == {"good", "bad"}
 
 
 def test_alternating_files_by_workers(tmp_path):

@@ -98,7 +98,7 @@ def test_blocks_of_a_short_and_of_a_long_stack():
     assert events_per_block(settings, 10, 100) == 64
     assert events_per_block(settings, 3200, 100) == 100
     assert events_per_block(settings, 10**7, 100) == 4096
-    assert events_per_block(settings, 10**7, 8_650_752) == 7  # a whole ePix10k-2M frame
+    assert events_per_block(settings, 10**7, 8_650_752) == 3  # a whole ePix10k-2M frame
 
 
 # --- tallies ----------------------------------------------------------------------------

@@ -17,7 +17,7 @@ class SortSettings(Settings):
     """Settings of `sort`; none of them changes a decision."""
 
     block_bytes: int = setting(
-        64_000_000,
+        32_000_000,
         "Pixels that a worker reads at once; bounds its memory",
         unit="bytes",
         minimum=1,

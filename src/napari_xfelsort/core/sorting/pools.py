@@ -30,6 +30,13 @@ _SENT_SOURCES = 4
 #: Seconds between looks at how many workers there are.
 _COUNT_SECONDS = 5.0
 
+#: What dask's dashboard would show and nobody looks at takes time from few cores.
+_QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "10s",
+}
+
 
 class Pool(Protocol):
     """Runs tasks."""
@@ -243,7 +250,7 @@ def _start_local(workers: int, stack: ExitStack) -> Any:
     stack.enter_context(_workers_without_main())
     try:
         with _interrupt_deferred():
-            cluster = stack.enter_context(_local_cluster(workers))
+            cluster = stack.enter_context(local_cluster(workers))
         return stack.enter_context(Client(cluster, set_as_default=False))
     except (OSError, RuntimeError) as error:
         raise ClusterError(
@@ -252,24 +259,27 @@ def _start_local(workers: int, stack: ExitStack) -> Any:
         ) from error
 
 
-def _local_cluster(workers: int) -> Any:
+def local_cluster(workers: int) -> Any:
+    """Worker processes on this computer, as a ``distributed.LocalCluster`` to be closed."""
+    import dask
     from distributed import LocalCluster
 
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=None,
-        silence_logs=logging.CRITICAL,
-        # Blocks bound the memory; distributed's own watch would pause or kill workers
-        # because of other programs' use, and spill to disk.
-        memory_limit=0,
-        scheduler_kwargs={
-            "allowed_failures": _ALLOWED_DEATHS,
-            # Some free port for its web server: the usual one may be taken.
-            "dashboard_address": "127.0.0.1:0",
-        },
-    )
+    with dask.config.set(_QUIET):
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            # Blocks bound the memory; distributed's own watch would pause or kill
+            # workers because of other programs' use, and spill to disk.
+            memory_limit=0,
+            scheduler_kwargs={
+                "allowed_failures": _ALLOWED_DEATHS,
+                # Some free port for its web server: the usual one may be taken.
+                "dashboard_address": "127.0.0.1:0",
+            },
+        )
 
 
 @contextmanager
