@@ -131,7 +131,7 @@ def test_a_file_that_cannot_be_sorted_costs_that_file_and_is_tried_again(tmp_pat
     stack = EventStack(stack.sources, problems=problems)
     summary = sort(stack, MeanModel(refuse="torn"), tmp_path, workers=0, block_events=2)
     assert summary.totals == {"good": 10, "bad": 0, "unsure": 0, "failed": 5}
-    assert [row.status for row in summary.files] == ["done", "failed", "not opened"]
+    assert [row.status for row in summary.files] == ["done", "failed", "problem"]
     assert summary.problems == problems
     told = "no decision on torn.cxi"
     assert told in table(tmp_path, "torn.cxi")[0]["flags"]

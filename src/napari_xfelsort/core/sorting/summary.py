@@ -77,9 +77,9 @@ class FileResult:
 
     @property
     def status(self) -> str:
-        """``done``, ``some failed``, ``failed`` or ``not opened``."""
+        """``done``, ``some failed``, ``failed``, or ``problem`` for what could not be used."""
         if not self.table:
-            return "not opened"
+            return "problem"
         if not self.failed:
             return "done"
         return "failed" if self.failed == self.events else "some failed"
