@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_xfelsort.cli_options import DatasetOption, GeometryOption, MaskOption
 from napari_xfelsort.cli_support import Status, complain, facts, guarded, known, plural, say
 from napari_xfelsort.core.errors import NoEventsError
 
@@ -25,22 +26,20 @@ def info(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH", help="Files, lists, folders or patterns.")
     ],
-    geometry: Annotated[
-        Path | None, typer.Option("--geometry", "-g", help="CrystFEL geometry to try.")
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Path of the frames in the files.")
-    ] = None,
+    geometry: GeometryOption = None,
+    dataset: DatasetOption = None,
+    mask: MaskOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> Status:
     """Tell what is in there: layout, events, shape, energy, masks, peaks, problems.
 
-    Reads no pixels. Exit status 3 when a file or event could not be used.
+    Reads headers, and a few masks where they differ by event. Exit status 3 when a file
+    or event could not be used.
     """
     from napari_xfelsort.readers import open_stack
 
     try:
-        stack = open_stack(paths, geometry=geometry, dataset=dataset)
+        stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
     except NoEventsError:
         _offer_datasets(paths)
         raise

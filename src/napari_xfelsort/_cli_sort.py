@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_xfelsort.cli_options import settings_options
+from napari_xfelsort.cli_options import (
+    DatasetOption,
+    GeometryOption,
+    MaskOption,
+    settings_options,
+)
 from napari_xfelsort.cli_progress import progress
-from napari_xfelsort.cli_support import Status, guarded, say
+from napari_xfelsort.cli_support import Status, guarded, say, tell_problems
 from napari_xfelsort.core.sorting.options import SortSettings
 
 if TYPE_CHECKING:
@@ -26,12 +31,9 @@ def sort(
     model: Annotated[Path, typer.Option("--model", "-m", help="Model file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
     settings: SortSettings,
-    geometry: Annotated[
-        Path | None, typer.Option("--geometry", "-g", help="CrystFEL geometry.")
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Path of the frames in the files.")
-    ] = None,
+    geometry: GeometryOption = None,
+    dataset: DatasetOption = None,
+    mask: MaskOption = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -56,7 +58,8 @@ def sort(
     from napari_xfelsort.readers import open_stack
 
     chosen = load_model(model)
-    stack = open_stack(paths, geometry=geometry, dataset=dataset)
+    stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
+    tell_problems(stack.problems)
     with progress("Sorting") as report:
 
         def tell(state: SortProgress) -> None:

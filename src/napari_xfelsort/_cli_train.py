@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_xfelsort.cli_options import settings_options
+from napari_xfelsort.cli_options import (
+    DatasetOption,
+    GeometryOption,
+    MaskOption,
+    settings_options,
+)
 from napari_xfelsort.cli_progress import progress
 from napari_xfelsort.cli_support import Status, guarded, say, tell_problems
 from napari_xfelsort.core.errors import OutputError, RegionError
@@ -28,12 +33,9 @@ def train(
     labels: Annotated[Path, typer.Option("--labels", "-l", help="Label folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write.")],
     settings: TrainSettings,
-    geometry: Annotated[
-        Path | None, typer.Option("--geometry", "-g", help="CrystFEL geometry.")
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Path of the frames in the files.")
-    ] = None,
+    geometry: GeometryOption = None,
+    dataset: DatasetOption = None,
+    mask: MaskOption = None,
     region: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +69,7 @@ def train(
     settings = with_shares(settings, train_percent, test_percent)
     if out.exists() and not overwrite:
         raise OutputError(f"{out} exists already; choose another name or use --overwrite.")
-    stack = open_stack(paths, geometry=geometry, dataset=dataset)
+    stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
     tell_problems(stack.problems)
     try:
         with progress("Reading labelled events") as report:

@@ -18,6 +18,18 @@ from napari_xfelsort.core.settings import Settings
 
 S = TypeVar("S", bound=Settings)
 
+#: Options that say how files are opened, the same for every command.
+GeometryOption = Annotated[
+    Path | None, typer.Option("--geometry", "-g", help="CrystFEL geometry.")
+]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", "-d", help="Path of the frames in the files.")
+]
+MaskOption = Annotated[
+    Path | None,
+    typer.Option("--mask", help="Mask file (HDF5, /entry_1/data_1/mask, 0 = good) to add."),
+]
+
 
 class ManyValuesCommand(TyperCommand):
     """A command whose options named in `many` take every value up to the next option.

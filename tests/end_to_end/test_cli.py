@@ -234,6 +234,21 @@ def test_train_refuses_with_one_sentence(cli, runs, model_file, options, words):
     assert not Path("a.xfelmodel").exists()
 
 
+def test_a_mask_of_the_users_is_added(cli, runs, model_file, tmp_path):
+    first = runs[0]
+    mask = tmp_path / "mask.h5"
+    with h5py.File(first.data) as run, h5py.File(mask, "w") as file:
+        shape = run["/entry_1/data_1/data"].shape[1:]
+        file["/entry_1/data_1/mask"] = np.ones(shape, "u1")
+    done = cli("info", first.data, "--mask", mask)
+    assert done.exit_code == 0
+    assert f"{shape[0] * shape[1]} bad pixels" in done.output
+    labels = ["--labels", model_file.parent / "labels", "--out", "m.xfelmodel"]
+    done = cli("train", first.data, *labels, "--mask", mask)
+    assert done.exit_code == 1
+    assert "is masked" in done.stderr
+
+
 def test_a_region_without_geometry_is_told_which_would_do(cli, runs, model_file):
     labels = model_file.parent / "labels"
     result = cli(
