@@ -13,11 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 
-from napari_xfelsort.core.errors import NoEventsError, Problem
+from napari_xfelsort.core.errors import NoEventsError, Problem, UnreadableFileError
 from napari_xfelsort.core.geometry.header import HeaderValue
 from napari_xfelsort.readers import hdf5
-from napari_xfelsort.readers.frames import Context, is_frames, stack_segment
+from napari_xfelsort.readers.frames import Context, common_type, stack_segment
 from napari_xfelsort.readers.indexing import fill_path
 from napari_xfelsort.readers.layout import Layout, PeakSpec, Segment, StoredMask
 
@@ -36,7 +37,7 @@ def probe(file: h5py.File, context: Context, geometry: Geometry) -> Layout | Non
     event_axes = tuple(axis for axis, dim in enumerate(dims) if dim == "%")
     segments: list[Segment] = []
     shape: tuple[int, ...] | None = None
-    first: h5py.Dataset | None = None
+    dtypes: list[np.dtype] = []
     for parts in expand(file, paths[0]):
         data = hdf5.dataset(file, fill_path(paths[0], parts))
         if data is None or data.ndim != len(dims) or data.dtype.kind not in "biufc":
@@ -47,13 +48,19 @@ def probe(file: h5py.File, context: Context, geometry: Geometry) -> Layout | Non
             )
         except NoEventsError:
             continue
+        panels = [data]
         if len(paths) > 1:
             names = tuple(fill_path(path, parts) for path in paths)
-            if any(not is_frames(hdf5.dataset(file, name)) for name in names):
+            found = [hdf5.dataset(file, name) for name in names]
+            panels = [one for one in found if one is not None and one.shape == data.shape]
+            if len(panels) < len(paths):
+                context.problem(
+                    f"{context.path}: the datasets {', '.join(names)} that the geometry names "
+                    "are not all there with one shape; they are left out."
+                )
                 continue
             segment, frame = replace(segment, datasets=names), (len(paths), *frame)
-        if shape is None:
-            shape, first = frame, data
+        shape = shape or frame
         if frame != shape:
             context.problem(
                 f"{context.path}: {segment.datasets[0]} has frames of {frame}, those before it "
@@ -62,13 +69,14 @@ def probe(file: h5py.File, context: Context, geometry: Geometry) -> Layout | Non
             continue
         offset = sum(s.n_events for s in segments) if not event_axes else 0
         segments.append(replace(segment, offset=offset))
-    if shape is None or first is None:
+        dtypes += [panel.dtype for panel in panels]
+    if shape is None:
         return None
     return Layout(
         name="HDF5, as the geometry says",
         segments=tuple(segments),
         raw_shape=shape,
-        dtype=first.dtype,
+        dtype=common_type(dtypes),
         dataset=paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more",
         problems=tuple(context.problems),
         linked_files=tuple(dict.fromkeys(context.linked)),
@@ -95,14 +103,21 @@ def _below(group: h5py.Group, pieces: list[str]) -> Iterator[tuple[str, ...]]:
                 yield (*part, *tail)
 
 
-def merge(base: Layout | None, view: Layout | None) -> Layout | None:
+def merge(file: h5py.File, base: Layout | None, view: Layout | None) -> Layout | None:
     """The frames of ``view`` with what the file's own layout knows beside them."""
     if view is None or base is None:
         return view or base
-    if base.raw_shape == view.raw_shape and _same_events(base, view):
+    same_data = _first_dataset(file, base) == _first_dataset(file, view)
+    if same_data and base.raw_shape == view.raw_shape and _numbered_alike(base, view):
         return base
+    problems = tuple(dict.fromkeys((*base.problems, *view.problems)))
     if base.n_events != view.n_events:
-        return replace(view, photon_energy=base.photon_energy, camera_length=base.camera_length)
+        return replace(
+            view,
+            photon_energy=base.photon_energy,
+            camera_length=base.camera_length,
+            problems=problems,
+        )
     same_frame = base.raw_shape == view.raw_shape
     return replace(
         base,
@@ -112,17 +127,20 @@ def merge(base: Layout | None, view: Layout | None) -> Layout | None:
         dtype=view.dtype,
         masks=base.masks if same_frame else view.masks,
         peaks=base.peaks if same_frame else None,
-        problems=view.problems,
+        problems=problems,
         linked_files=(*base.linked_files, *view.linked_files),
         states_geometry=base.states_geometry and same_frame,
     )
 
 
-def _same_events(base: Layout, view: Layout) -> bool:
-    """Whether both number the events alike (the base may leave unwritten rows out)."""
-    mine = [(s.path_parts, s.event_axes) for s in base.segments]
-    theirs = [(s.path_parts, s.event_axes) for s in view.segments]
-    return mine == theirs and base.segments[0].datasets == view.segments[0].datasets
+def _first_dataset(file: h5py.File, layout: Layout) -> h5py.Dataset | None:
+    return hdf5.dataset(file, layout.segments[0].datasets[0])
+
+
+def _numbered_alike(base: Layout, view: Layout) -> bool:
+    """Whether both call the events the same (the base may leave unwritten rows out)."""
+    mine = [(s.path_parts, s.event_axes, s.fixed) for s in base.segments]
+    return mine == [(s.path_parts, s.event_axes, s.fixed) for s in view.segments]
 
 
 class GeometryMasks:
@@ -167,6 +185,15 @@ class GeometryMasks:
                     )
                     continue
                 file = os.path.abspath(file)
+                why = _unusable(file, data)
+                if why:
+                    problems.append(
+                        Problem(
+                            geometry.source,
+                            f"{geometry.source}: the mask {data} of {name} is not used: {why}",
+                        )
+                    )
+                    continue
             masks.append(StoredMask(data, good, bad, file, panels))
         self.masks = tuple(masks)
         self.problems = tuple(problems)
@@ -177,12 +204,21 @@ class GeometryMasks:
         used, named = [], []
         for mask in self.masks:
             if mask.file:
-                used.append(mask)
+                with hdf5.POOL.borrow(mask.file) as opened:
+                    stored = hdf5.dataset(opened.h5, mask.dataset)
+                    if stored is not None and could_mask(stored, layout.raw_shape):
+                        used.append(mask)
+                        continue
+                context.problem(
+                    f"{context.path}: the mask {mask.dataset} of {mask.file} does not fit frames "
+                    f"of {layout.raw_shape}; it is not used."
+                )
                 continue
             found = hdf5.dataset(file, fill_path(mask.dataset, parts))
-            if found is None:
+            if found is None or not could_mask(found, layout.raw_shape):
+                what = "no mask" if found is None else f"no mask of frames {layout.raw_shape}"
                 context.problem(
-                    f"{context.path} has no mask at {mask.dataset}, which the geometry names."
+                    f"{context.path} has {what} at {mask.dataset}, which the geometry names."
                 )
                 continue
             named.append(found)
@@ -193,6 +229,28 @@ class GeometryMasks:
             if hdf5.dataset(file, fill_path(mask.dataset, parts)) not in named
         ]
         return (*own, *used)
+
+
+def _unusable(file: str, dataset: str) -> str:
+    """Why a mask file cannot be used, empty if it can."""
+    try:
+        with hdf5.POOL.borrow(file) as opened:
+            found = hdf5.dataset(opened.h5, dataset)
+            if found is None or found.dtype.kind not in "biuf":
+                return f"{file} has no numbers there."
+    except UnreadableFileError as error:
+        return str(error)
+    return ""
+
+
+def could_mask(mask: h5py.Dataset, raw_shape: tuple[int, ...]) -> bool:
+    """Whether a dataset can be the mask of frames, of all events or an event at a time."""
+    if mask.dtype.kind not in "biuf":
+        return False
+    shapes = (raw_shape, raw_shape[1:]) if len(raw_shape) > 2 else (raw_shape,)
+    return any(mask.shape[-len(shape) :] == shape for shape in shapes) or (
+        mask.ndim > 0 and mask.size == int(np.prod(raw_shape))
+    )
 
 
 def follow(
@@ -258,4 +316,4 @@ def _as_listed(file: h5py.File, context: Context, segment: Segment, geometry: Ge
     if link is None or link.path.strip("/") != geometry.data_paths[0].strip("/"):
         return segment
     beside = os.path.join(os.path.dirname(context.path), link.filename)
-    return replace(segment, list_file=beside, path_parts=())
+    return replace(segment, list_file=beside, own_parts=segment.path_parts, path_parts=())

@@ -15,7 +15,13 @@ import numpy as np
 from napari_xfelsort.core.errors import NoEventsError
 from napari_xfelsort.core.geometry.header import HeaderValue
 from napari_xfelsort.readers import hdf5, units
-from napari_xfelsort.readers.frames import Context, axes_names, is_frames, stack_segment
+from napari_xfelsort.readers.frames import (
+    Context,
+    axes_names,
+    common_type,
+    is_frames,
+    stack_segment,
+)
 from napari_xfelsort.readers.layout import (
     NONZERO_IS_BAD,
     Layout,
@@ -134,10 +140,8 @@ def _multi_entry(
     file: h5py.File, context: Context, entries: list[str], paths: dict[str, str]
 ) -> Layout:
     segments: list[Segment] = []
-    first = hdf5.dataset(file, paths[entries[0]])
-    assert first is not None
     shape: tuple[int, ...] | None = None
-    n_events = 0
+    dtypes: list[np.dtype] = []
     for entry in entries:
         data = hdf5.dataset(file, paths[entry])
         assert data is not None
@@ -157,11 +161,13 @@ def _multi_entry(
             )
             continue
         segments.append(segment)
-        n_events += segment.n_events
+        dtypes.append(data.dtype)
     if shape is None:
         raise NoEventsError(f"{context.path} holds no events: its entries are empty.")
     pattern = paths[entries[0]].replace(entries[0], "%", 1)
-    return _describe(file, context, entries[0], pattern, tuple(segments), shape, first.dtype)
+    return _describe(
+        file, context, entries[0], pattern, tuple(segments), shape, common_type(dtypes)
+    )
 
 
 def _describe(

@@ -101,7 +101,7 @@ def _layout(
         if view is None:
             raise
         base = None
-    layout = crystfel_view.merge(base, view)
+    layout = crystfel_view.merge(file, base, view)
     if layout is None:
         raise NoEventsError(
             f"{path} holds no detector frames: it has no dataset of numbers with two axes or "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import h5py
 import numpy as np
@@ -32,7 +34,17 @@ class Context:
 
 def is_numeric(data: h5py.Dataset) -> bool:
     """Whether the dataset holds numbers that can be pixels."""
-    return data.dtype.kind in "biufc" and data.shape is not None
+    try:
+        return data.dtype.kind in "biufc" and data.shape is not None
+    except TypeError:  # a type that NumPy does not have
+        return False
+
+
+def common_type(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
+    """The type that holds the pixels of all parts of a file; their own when they agree."""
+    if len(set(dtypes)) == 1:
+        return dtypes[0]
+    return np.result_type(*dtypes)
 
 
 def is_frames(data: h5py.Dataset | None) -> bool:

@@ -39,6 +39,8 @@ class Segment:
         Index of every event along the event axis, when some are left out.
     list_file : str
         File to write into lists, when CrystFEL reads these events from another file.
+    own_parts : tuple of str
+        The path parts that name these events in the file itself, when ``list_file`` is set.
     offset : int
         Index, in arrays that hold one value an event, of the first event here.
     """
@@ -52,6 +54,7 @@ class Segment:
     start: int = 0
     number: tuple[int, ...] | None = None
     list_file: str = ""
+    own_parts: tuple[str, ...] = ()
     offset: int = 0
 
 

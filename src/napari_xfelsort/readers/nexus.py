@@ -18,7 +18,7 @@ import numpy as np
 from napari_xfelsort.core.errors import NoEventsError, UnreadableFileError
 from napari_xfelsort.core.geometry.header import HeaderValue
 from napari_xfelsort.readers import hdf5, units
-from napari_xfelsort.readers.frames import Context, is_frames, stack_segment
+from napari_xfelsort.readers.frames import Context, common_type, is_frames, stack_segment
 from napari_xfelsort.readers.layout import (
     Layout,
     Segment,
@@ -93,15 +93,16 @@ def _signals(group: h5py.Group) -> Iterator[str]:
 def _from_dataset(file: h5py.File, context: Context, path: str) -> Layout:
     data = hdf5.dataset(file, path)
     assert data is not None
-    fixed = _channel(data, path)
+    fixed = _channel(file, data, path)
     segment, raw_shape = stack_segment(data, path, context, fixed=fixed)
-    _note_linked(file, context, path.rpartition("/")[0])
+    folder, _, name = path.rpartition("/")
+    _note_linked(file, context, folder, None if data.is_virtual else name)
     return _describe(file, context, path, (segment,), raw_shape, data.dtype)
 
 
-def _channel(data: h5py.Dataset, path: str) -> tuple[tuple[int, int], ...]:
+def _channel(file: h5py.File, data: h5py.Dataset, path: str) -> tuple[tuple[int, int], ...]:
     """The energy channel to show, of data (image, channel, y, x)."""
-    group = data.file[path.rpartition("/")[0] or "/"]
+    group = file[path.rpartition("/")[0] or "/"]
     axes = _strings(group.attrs.get("axes"))
     if "channel" not in axes or len(axes) != data.ndim or data.ndim < 4:
         return ()
@@ -119,10 +120,11 @@ def _strings(value: Any) -> list[str]:
     return [hdf5.text(item) for item in np.ravel(np.asarray(value, dtype=object))]
 
 
-def _note_linked(file: h5py.File, context: Context, folder: str) -> None:
-    """Remember the files linked beside the data, so that a folder is not counted twice."""
+def _note_linked(file: h5py.File, context: Context, folder: str, only: str | None = None) -> None:
+    """Remember the files whose frames are shown here, so that a folder is not counted twice."""
     group = hdf5.subgroup(file, folder)
-    for name in group if group is not None else ():
+    names = list(group) if only is None and group is not None else [only]
+    for name in names if group is not None else ():
         link = hdf5.external_link(group, name)
         found = link and hdf5.resolve_link(context.file, link.filename)
         if found:
@@ -163,8 +165,10 @@ def _from_links(file: h5py.File, context: Context) -> Layout | None:
     for what in lost:
         context.problem(what)
     segments, shape = _linked_segments(context, linked)
+    used = {segment.datasets[0].rpartition("/")[2] for segment in segments}
+    dtype = common_type([data.dtype for name, data in linked if name in used])
     _note_linked(file, context, "/entry/data")
-    return _describe(file, context, "/entry/data/%", segments, shape, linked[0][1].dtype)
+    return _describe(file, context, "/entry/data/%", segments, shape, dtype)
 
 
 def _linked_segments(
@@ -241,7 +245,7 @@ def _describe(
     entry = "/" + path.strip("/").split("/")[0]
     detector = _detector_path(file, entry, path)
     dectris = _is_dectris(file, detector, path)
-    masks = _masks(file, context, detector, raw_shape)
+    masks = _masks(file, context, detector, raw_shape, segments[0].fixed)
     return Layout(
         name=_name(file, entry, path, dectris),
         segments=segments,
@@ -307,7 +311,8 @@ def _photon_energy(file: h5py.File, entry: str, detector: str) -> HeaderValue | 
         for name in ("incident_wavelength", "wavelength"):
             found = hdf5.dataset(file, f"{beam}/{name}")
             if found is not None and found.dtype.kind in "iuf":
-                return units.wavelength(found, f"{beam}/{name}")
+                weights = hdf5.dataset(file, f"{beam}/{name}_weights")
+                return units.wavelength(found, f"{beam}/{name}", weights=weights)
         for name in ("incident_energy", "energy"):
             found = hdf5.dataset(file, f"{beam}/{name}")
             if found is not None and found.dtype.kind in "iuf":
@@ -351,17 +356,20 @@ def _depends_on_z(file: h5py.File, detector: str) -> float | None:
 
 
 def _masks(
-    file: h5py.File, context: Context, detector: str, raw_shape: tuple[int, ...]
+    file: h5py.File,
+    context: Context,
+    detector: str,
+    raw_shape: tuple[int, ...],
+    channel: tuple[tuple[int, int], ...],
 ) -> tuple[StoredMask, ...]:
     group = hdf5.subgroup(file, detector)
     if group is None:
         return ()
     names = [name for name in group if re.fullmatch(r"pixel_mask(_\d+)?", name)]
-    names += [
-        f"{name}/pixel_mask"
-        for name in sorted(group)
-        if re.fullmatch(r"threshold_\d+_channel", name)
-    ][:1]
+    thresholds = [name for name in group if re.fullmatch(r"threshold_\d+_channel", name)]
+    if thresholds:
+        shown = min(channel[0][1] if channel else 0, len(thresholds) - 1)
+        names.append(f"{sorted(thresholds)[shown]}/pixel_mask")
     if not names:
         names = ["detectorSpecific/pixel_mask"]
     specs = []
@@ -386,10 +394,23 @@ def _value_rule(file: h5py.File, detector: str, dtype: np.dtype[Any], dectris: b
         found = hdf5.dataset(file, f"{detector}/{name}")
         usable = found is not None and found.dtype.kind in "iuf" and found.size == 1
         limits.append(float(np.ravel(found[()])[0]) if usable else None)
-    if dtype.kind == "u" and dectris:
-        top = int(np.iinfo(dtype).max)
-        return ValueRule((top, top - 1), *limits)
+    if dtype.kind in "iu" and dectris:
+        bits = _bit_depth(file, detector, dtype)
+        if bits:
+            top = 2**bits - 1
+            return ValueRule((top, top - 1), *limits)
     return ValueRule((), *limits)
+
+
+def _bit_depth(file: h5py.File, detector: str, dtype: np.dtype[Any]) -> int:
+    """Bits of the detector's unsigned numbers, 0 when the stored type cannot hold their flags."""
+    held = dtype.itemsize * 8 - (dtype.kind == "i")
+    stated = hdf5.dataset(file, f"{detector}/bit_depth_image")
+    if stated is not None and stated.dtype.kind in "iu" and stated.size == 1:
+        bits = int(np.ravel(stated[()])[0])
+        if 8 <= bits <= held:
+            return bits
+    return held if dtype.kind == "u" else 0
 
 
 def _columns(

@@ -166,7 +166,7 @@ def _expand_folder(folder: str, result: Expansion) -> None:
         for name in sorted(files, key=natural):
             path = os.path.join(where, name)
             plain = name.removesuffix(".inprogress")
-            if not plain.lower().endswith((*HDF5_SUFFIXES, ".emc")):
+            if name.startswith(".") or not plain.lower().endswith((*HDF5_SUFFIXES, ".emc")):
                 continue
             result.add(Item(path, path, scanned=True))
     if len(result.items) == before:

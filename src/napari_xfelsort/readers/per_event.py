@@ -14,7 +14,7 @@ import numpy as np
 from napari_xfelsort.core.errors import NoEventsError, UnreadableFileError
 from napari_xfelsort.core.geometry.header import HeaderValue
 from napari_xfelsort.readers import hdf5, units
-from napari_xfelsort.readers.frames import Context, is_frames, stack_segment
+from napari_xfelsort.readers.frames import Context, common_type, is_frames, stack_segment
 from napari_xfelsort.readers.layout import (
     NONZERO_IS_BAD,
     Layout,
@@ -80,7 +80,7 @@ def _tag_segments(
     """
     segments = []
     shape: tuple[int, ...] | None = None
-    dtype: np.dtype = np.dtype("f4")
+    dtypes: list[np.dtype] = []
     for tag in tags:
         path = pattern.format(tag)
         data = hdf5.dataset(file, path)
@@ -95,17 +95,18 @@ def _tag_segments(
                     f"{context.path}: {path} is compressed with {missing}, which is not "
                     "installed here; install the HDF5 plugin for it."
                 )
-            shape, dtype = data.shape, data.dtype
+            shape = data.shape
         if data.shape != shape:
             context.problem(
                 f"{context.path}: {tag} has a frame of {data.shape}, those before it {shape}; "
                 "it is left out."
             )
             continue
+        dtypes.append(data.dtype)
         segments.append(Segment((path,), 1, (), path_parts=(tag,), offset=len(segments)))
     if shape is None:
         raise NoEventsError(f"{context.path} holds no events: none of its tags has a frame.")
-    return tuple(segments), shape, dtype
+    return tuple(segments), shape, common_type(dtypes)
 
 
 def probe_dataconvert(file: h5py.File, context: Context) -> Layout | None:

@@ -96,8 +96,11 @@ class Hdf5Source(EventSource):
         if self._places is None:
             self._places = {}
             for number, segment in enumerate(self.plan.segments):
-                key = (segment.list_file or self.path, segment.path_parts)
-                self._places.setdefault(key, []).append(number)
+                for key in (
+                    (segment.list_file or self.path, segment.path_parts),
+                    (self.path, segment.own_parts or segment.path_parts),
+                ):
+                    self._places.setdefault(key, []).append(number)
         for number in self._places.get((event.file, event.path_parts), ()):
             k = position_of(self.plan.segments[number], event.indices)
             if k is not None:
@@ -130,7 +133,7 @@ class Hdf5Source(EventSource):
                 else:
                     out[...] = data[where]
                 return self._checked(out, i, window)
-            except (OSError, KeyError, ValueError, RuntimeError) as error:
+            except (OSError, KeyError, ValueError, RuntimeError, IndexError, TypeError) as error:
                 raise UnreadableFileError(
                     f"Event {self.event_id(i)} cannot be read: {_first_line(error)}."
                 ) from error
@@ -178,11 +181,16 @@ class Hdf5Source(EventSource):
             try:
                 data = opened.dataset(segment.datasets[0])
                 events = slice(segment.start + first, segment.start + first + len(indices))
-                return np.asarray(
+                block = np.asarray(
                     data[full_index(data.ndim, segment, (events,), part)], self.dtype
                 )
-            except (OSError, ValueError, RuntimeError):
-                return super().read_many(indices, window)  # names the event that fails
+                if len(block) == len(indices) and (
+                    window is not None or block.shape[1:] == self.raw_shape
+                ):
+                    return block
+            except (UnreadableFileError, OSError, ValueError, RuntimeError, IndexError):
+                pass
+        return super().read_many(indices, window)  # names the event that fails
 
     def _as_run(self, indices: Sequence[int]) -> tuple[Segment, int] | None:
         if len(indices) < 2 or indices[-1] - indices[0] != len(indices) - 1:
@@ -232,9 +240,11 @@ class Hdf5Source(EventSource):
             return None
         if column.size == 1:
             return _plain(column.ravel()[0])
+        column = np.squeeze(column)  # axes of one are no axes of events
         position = axes_of(segment, k)
-        if column.ndim > 1 and column.shape[: len(position)] != () and len(position) > 1:
-            where: tuple[int, ...] = position
+        where: tuple[int, ...]
+        if len(position) > 1 and column.ndim > 1:
+            where = position
         else:
             where = (segment.offset + (position[0] if segment.event_axes else k),)
         lengths = column.shape[: len(where)]
@@ -265,7 +275,7 @@ class Hdf5Source(EventSource):
         with hdf5.POOL.borrow(self.file) as opened:
             try:
                 return read_peaks(opened.h5, spec, segment, k)
-            except (OSError, ValueError, KeyError, RuntimeError, TypeError):
+            except (OSError, ValueError, KeyError, RuntimeError, TypeError, IndexError):
                 return None
 
     # -- masks -----------------------------------------------------------------
@@ -296,7 +306,13 @@ class Hdf5Source(EventSource):
         stored: PixelMask | None = None
         for spec in self.plan.masks:
             with hdf5.POOL.borrow(spec.file or self.file) as opened:
-                bad = read_mask(opened.h5, spec, *self._locate(i), self.raw_shape)
+                try:
+                    bad = read_mask(opened.h5, spec, *self._locate(i), self.raw_shape)
+                except (OSError, ValueError, RuntimeError, IndexError, TypeError) as error:
+                    raise UnreadableFileError(
+                        f"The mask {spec.dataset} of event {self.event_id(i)} cannot be read from "
+                        f"{spec.file or self.path}: {_first_line(error)}."
+                    ) from error
             if bad is not None:
                 stored = PixelMask.from_bad(bad, Reason.FILE) | stored
         flagged = None if self.plan.values.empty else self.flagged(self.read(i))

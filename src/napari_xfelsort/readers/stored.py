@@ -20,35 +20,42 @@ def read_peaks(file: h5py.File, spec: PeakSpec, segment: Segment, k: int) -> Pea
     where = fill_path(spec.group, segment.path_parts)
     if spec.kind == "list3":
         return _peak_table(file, where, segment, k)
-    return _cxi_peaks(file, where, spec.total, segment, k)
+    return _cxi_peaks(file, where, spec.total, segment, k, "%" in spec.group)
 
 
-def _cxi_peaks(file: h5py.File, group: str, total: str, segment: Segment, k: int) -> Peaks | None:
+def _cxi_peaks(
+    file: h5py.File, group: str, total: str, segment: Segment, k: int, own_group: bool
+) -> Peaks | None:
     where = hdf5.subgroup(file, group)
     counts = None if where is None else hdf5.dataset(where, "nPeaks")
     if where is None or counts is None:
         return None
     row = segment.offset + (axes_of(segment, k)[0] if segment.event_axes else k)
-    if counts.ndim == 0 or row >= counts.shape[0]:
+    if own_group and not segment.event_axes:
+        row = 0
+    stated = np.ravel(counts[()] if counts.ndim == 0 else counts[row])[0]
+    if not np.isfinite(stated):
         return None
     columns = []
     for name in ("peakXPosRaw", "peakYPosRaw", total):
         found = hdf5.dataset(where, name)
+        if found is None and name != total:
+            return None
         if found is None:
-            if name != total:
-                return None
             columns.append(np.full(len(columns[0]), np.nan))
             continue
-        n = max(0, min(int(counts[row]), found.shape[1]))
-        columns.append(np.asarray(found[row, :n], np.float64))
-    return Peaks(*columns)
+        line = found if found.ndim == 1 else found[row]
+        columns.append(np.asarray(line[: max(0, int(stated))], np.float64))
+    n = min(len(column) for column in columns)
+    return Peaks(*(column[:n] for column in columns))
 
 
 def _peak_table(file: h5py.File, path: str, segment: Segment, k: int) -> Peaks | None:
     found = hdf5.dataset(file, path)
     if found is None or found.ndim < 2:
         return None
-    table = np.asarray(found[axes_of(segment, k)[0]] if found.ndim == 3 else found[()])
+    row = axes_of(segment, k)[0] if segment.event_axes else 0
+    table = np.asarray(found[row] if found.ndim == 3 else found[()])
     if table.shape[-1] < 3:
         return None
     return Peaks(*(table[:, column].astype(np.float64) for column in range(3)))
@@ -69,7 +76,11 @@ def read_mask(
 ) -> NDArray[np.bool_] | None:
     """True where the mask says bad for the segment's event ``k``; None when it is not there."""
     found = hdf5.dataset(file, fill_path(spec.dataset, segment.path_parts))
-    values = None if found is None else _mask_values(found, spec, segment, k, raw_shape)
+    if found is None:
+        return None
+    values = _mask_values(found, spec, segment, k, raw_shape)
+    if values is None and spec.panels is not None and isinstance(spec.panels[0][0], int):
+        values = _mask_values(found, spec, segment, k, raw_shape[1:])
     if values is None:
         return None
     if values.dtype.kind == "f":
@@ -81,7 +92,8 @@ def read_mask(
         return result
     chosen = np.zeros(raw_shape, bool)
     for index in spec.panels:
-        chosen[index] = result[index]
+        # A panel with a dataset of its own has a mask of its own, too.
+        chosen[index] = result[index if result.ndim == len(raw_shape) else index[1:]]
     return chosen
 
 
