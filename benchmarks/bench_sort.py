@@ -274,7 +274,12 @@ def main() -> None:
             shutil.rmtree(folder / "out")
             with Memory() as memory:
                 summary = xs.sort(
-                    xs.open_stack(path), model, folder / "out", args.workers, block_events=size
+                    xs.open_stack(path),
+                    model,
+                    folder / "out",
+                    args.workers,
+                    block_events=size,
+                    report=False,
                 )
             print(
                 f"{summary.events} events: at most {memory.peak:.0f} MB, {summary.elapsed:.1f} s"
