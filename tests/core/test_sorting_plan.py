@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sorting_cases import CLASSES, MeanModel, Source, means, stack_of
 
 from napari_xfelsort.core.decisions import Decisions
+from napari_xfelsort.core.errors import ModelError
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.sorting.folder import InputName, list_names, table_names
 from napari_xfelsort.core.sorting.options import SortSettings, events_per_block
@@ -196,12 +197,21 @@ def test_table_names_are_safe_and_different_and_stay(given_paths):
     assert len({name.casefold() for name in again.values()}) == len(inputs)
 
 
-@given(st.lists(st.text(max_size=20), max_size=6, unique=True))
+class_texts = st.text(max_size=20).filter(lambda name: name not in ("unsure", "failed"))
+
+
+@given(st.lists(class_texts, max_size=6, unique=True))
 def test_list_names_are_safe_and_different(class_names):
     files = list_names(class_names)
     assert len({file.casefold() for file in files.values()}) == len(files)
     assert all(file.endswith(".lst") and "/" not in file for file in files.values())
     assert list(files)[-1] == "unsure"
+
+
+@pytest.mark.parametrize("name", ["unsure", "failed"])
+def test_a_class_called_as_events_without_decision_is_refused(name):
+    with pytest.raises(ModelError, match=name):
+        list_names(["good", name])
 
 
 def test_long_names_are_shortened():

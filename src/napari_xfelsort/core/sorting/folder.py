@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_xfelsort.core.atomic import write_text_atomic
-from napari_xfelsort.core.decisions import UNSURE
-from napari_xfelsort.core.errors import OutputError
+from napari_xfelsort.core.decisions import FAILED, UNSURE
+from napari_xfelsort.core.errors import ModelError, OutputError
 
 FORMAT = 1
 MANIFEST = "sort-state.json"
@@ -60,7 +60,17 @@ def list_names(class_names: Sequence[str]) -> dict[str, str]:
 
     A class name that no file can have is altered; names stay different where upper
     and lower case are the same.
+
+    Raises
+    ------
+    ModelError
+        If a class is called as events without a decision are.
     """
+    for name in {UNSURE, FAILED} & set(class_names):
+        raise ModelError(
+            f"The model has a class called {name!r}, which is what events without a decision "
+            "are called; train it with another name for the class."
+        )
     taken = {f"{UNSURE}.lst"}
     names = {}
     for name in class_names:
