@@ -30,6 +30,9 @@ from napari_xfelsort.readers.layout import (
     StoredMask,
 )
 
+#: Rows of a stack that are counted; a header that claims more is not believed.
+MAX_ROWS = 10**7
+
 # Within an entry, in this order: the spec calls data_N the thing to look at first.
 _DATA = (
     "data_1/data",
@@ -131,7 +134,7 @@ def _written(file: h5py.File, entry: str, data: h5py.Dataset) -> int | None:
     if stated >= n_rows:
         return None
     sizes = hdf5.dataset(file, f"/{entry}/instrument_1/detector_1/x_pixel_size")
-    if sizes is not None and sizes.ndim == 1 and sizes.shape[0] == n_rows:
+    if sizes is not None and sizes.ndim == 1 and sizes.shape[0] == n_rows <= MAX_ROWS:
         return int(np.count_nonzero(sizes[()]))
     return stated + 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from napari_xfelsort.core.errors import NoEventsError, Problem, UnreadableFileError
 from napari_xfelsort.readers import hdf5
 from napari_xfelsort.readers.layout import Segment
+from napari_xfelsort.readers.virtual import Lost, provided_rows
 
 #: A frame smaller than this along its slow or fast axis is a table, not a picture.
 SMALLEST_SIDE = 4
@@ -111,6 +111,8 @@ def stack_segment(
     number = None
     if data.is_virtual and event_axes == (0,):
         number = _events_with_sources(data, name, n_events, context)
+        if number is not None and not number:
+            raise NoEventsError(f"{context.path} holds no events: no file gives rows of {name}.")
     return (
         Segment(
             (name,),
@@ -132,59 +134,30 @@ def _events_with_sources(
 
     HDF5 gives fill values, and no error, for those whose source is gone.
     """
-    there = np.zeros(n_events, bool)
-    state: dict[tuple[str, str], str | None] = {}
-    n_maps = n_lost = 0
-    for source in data.virtual_sources():
-        key = (source.file_name, source.dset_name)
-        if key not in state:
-            state[key] = _why_lost(context, *key)
-        start, end = source.vspace.get_select_bounds()
-        rows = slice(int(start[0]), int(end[0]) + 1)
-        n_maps += 1
-        if state[key] is None:
-            there[rows] = True
-        else:
-            n_lost += 1
-    for (file_name, _), why in state.items():
-        if why:
-            context.problem(
-                f"{context.path}: {name} is virtual and {why}; "
-                f"what {os.path.basename(file_name)} held is missing."
-            )
-    if n_maps and n_lost == n_maps:
-        files = ", ".join(sorted({os.path.basename(f) for f, _ in state})[:3])
+    lost: dict[str, Lost] = {}
+    found = provided_rows(data, context.file, context.linked, lost)
+    if found is None:
+        return None
+    there, n_maps, n_lost = found
+    there = there[:n_events]
+    for why in lost.values():
+        context.problem(
+            f"{context.path}: {name} is virtual and {why.what}; what {why.held} held is missing."
+        )
+    if n_lost == n_maps:
+        files = ", ".join(sorted({why.held for why in lost.values()})[:3])
         raise UnreadableFileError(
             f"{context.path}: {name} is virtual and none of its source files can be read "
             f"({files}); put them back beside it or open them directly."
         )
-    if there.all() or not n_maps:
+    if there.all():
         return None
-    if not n_lost:
+    if not lost:
         context.problem(
             f"{context.path}: {name} is virtual and no file is given for "
             f"{n_events - np.count_nonzero(there)} of its {n_events} rows; they are left out."
         )
     return tuple(np.flatnonzero(there).tolist())
-
-
-def _why_lost(context: Context, file_name: str, dataset_name: str) -> str | None:
-    """Why a source of a virtual dataset cannot be read, None if it can."""
-    if "%b" in file_name:  # a series of files that HDF5 counts itself
-        file_name = file_name.replace("%b", "0")
-    found = hdf5.resolve_link(context.file, file_name)
-    if found is None:
-        return f"its source file {file_name} does not exist"
-    if found == context.file:
-        return None
-    context.linked.append(os.path.realpath(found))
-    try:
-        with hdf5.POOL.borrow(found) as opened:
-            if "%b" not in dataset_name and hdf5.dataset(opened.h5, dataset_name) is None:
-                return f"its source {file_name} has no dataset {dataset_name}"
-    except UnreadableFileError as error:
-        return f"its source file is unusable ({str(error).rstrip('.')})"
-    return None
 
 
 def axes_names(data: h5py.Dataset) -> list[str]:

@@ -149,6 +149,7 @@ def _open_sources(
         for source in sources.values()
         if isinstance(source, Hdf5Source)
         for file in source.plan.linked_files
+        if file != os.path.realpath(source.file)
     }
     shown = {n for n in sources if os.path.realpath(found.items[n].file) in linked}
     if not found.listed and len(shown) < len(sources):  # a list means what it says

@@ -59,10 +59,13 @@ class Expansion:
     problems: list[Problem] = field(default_factory=list)
     listed: bool = False
     _known: dict[str, int] = field(default_factory=dict)
+    _real: dict[str, str] = field(default_factory=dict)
 
     def add(self, item: Item, event: str = "", where: str = "") -> None:
         """Add all events of a file, or one of them."""
-        real = os.path.realpath(item.file)
+        real = self._real.get(item.file)
+        if real is None:  # once a file: a list names it in thousands of lines
+            real = self._real[item.file] = os.path.realpath(item.file)
         if real not in self._known:
             self._known[real] = len(self.items)
             self.items.append(item)

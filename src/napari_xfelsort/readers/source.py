@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,9 @@ from napari_xfelsort.readers.indexing import (
 )
 from napari_xfelsort.readers.layout import Layout, Segment
 from napari_xfelsort.readers.stored import differs_by_event, read_mask, read_peaks
+
+#: Longest header array that is read; a file that claims more is not believed.
+MAX_COLUMN = 10**8
 
 
 class Hdf5Source(EventSource):
@@ -209,7 +213,8 @@ class Hdf5Source(EventSource):
     # -- header ----------------------------------------------------------------
 
     def photon_energy(self, i: int) -> float:
-        return self._number(self.plan.photon_energy, i)
+        energy = self._number(self.plan.photon_energy, i)
+        return energy if 0 < energy < math.inf else math.nan  # zero: it was not measured
 
     def camera_length(self, i: int) -> float:
         return self._number(self.plan.camera_length, i)
@@ -260,6 +265,8 @@ class Hdf5Source(EventSource):
             with hdf5.POOL.borrow(self.file) as opened:
                 found = hdf5.dataset(opened.h5, path)
                 try:
+                    if found is not None and (found.size or 0) > MAX_COLUMN:
+                        found = None
                     self._columns[path] = None if found is None else np.asarray(found[()])
                 except (OSError, TypeError, ValueError, RuntimeError):
                     self._columns[path] = None
