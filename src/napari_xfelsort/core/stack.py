@@ -90,7 +90,7 @@ class EventStack:
         self.notes = list(notes)
         self._selection = selection
         self._starts = np.cumsum([0, *(len(source) for source in self.sources)])
-        self._user_mask = mask
+        self.user_mask = mask
         if mask is not None and mask.reasons.shape != self.raw_shape:
             raise GeometryError(
                 f"The mask has shape {mask.reasons.shape} but the frames {self.raw_shape}; "
@@ -156,7 +156,7 @@ class EventStack:
     def with_mask(self, mask: PixelMask | None) -> EventStack:
         """The same events with another user mask."""
         stack = self._copy()
-        stack._user_mask = mask
+        stack.user_mask = mask
         return stack
 
     def _copy(self) -> EventStack:
@@ -261,7 +261,7 @@ class EventStack:
     def added_mask(self) -> PixelMask | None:
         """Pixels that the geometry or the user calls bad, whatever the files say."""
         static = None if self.geometry is None else self.geometry.static_mask()
-        return combine(static, self._user_mask)
+        return combine(static, self.user_mask)
 
     @property
     def token(self) -> str:

@@ -270,14 +270,14 @@ class _Run:
         return Context(
             self.model,
             stack.geometry,
-            stack._user_mask,
+            stack.user_mask,
             stack.dtype,
             self._options.report_thumbnails,
         )
 
 
 def _run_key(stack: EventStack, model: Model, options: SortSettings) -> dict[str, str]:
-    mask = stack._user_mask
+    mask = stack.user_mask
     return {
         "model": model.digest,
         "geometry": "" if stack.geometry is None else stack.geometry.digest,
