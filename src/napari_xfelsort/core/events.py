@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +22,14 @@ class EventId:
     event : str
         CrystFEL's event part: ``//3`` (index), ``tag-12//`` (path), ``a/b//3``
         (both), or empty when the file holds one image.
+    place : str
+        Where the file is, when its name does not lead there from the working folder (a
+        list in another folder names it); empty otherwise. Not a part of the name.
     """
 
     file: str
     event: str = ""
+    place: str = field(default="", compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.file} {self.event}" if self.event else self.file

@@ -221,7 +221,7 @@ def _row(entry: LabelEntry) -> tuple[str, ...]:
     event = entry.event
     row = (
         format_time(entry.time),
-        event.file,
+        event.place or event.file,
         event.event,
         entry.label,
         entry.source,

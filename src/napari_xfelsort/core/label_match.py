@@ -67,9 +67,10 @@ def stack_keys(stack: EventStack) -> list[EventKey]:
     for block in stack.blocks(1 << 16):
         for index, position in zip(block.indices.tolist(), block.positions.tolist(), strict=True):
             event = block.source.event_id(index)
-            file = files.get(event.file)
+            name = event.place or event.file
+            file = files.get(name)
             if file is None:
-                file = files[event.file] = resolved_file(event.file, (Path(),))
+                file = files[name] = resolved_file(name, (Path(),))
             keys[position] = (file, event.event)
     return keys
 

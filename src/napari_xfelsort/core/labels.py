@@ -21,7 +21,7 @@ from napari_xfelsort.core.label_journal import (
     check_label,
 )
 from napari_xfelsort.core.label_match import Alignment, EventKey, match_labels, resolved_file
-from napari_xfelsort.core.lists import read_list, write_list
+from napari_xfelsort.core.lists import located, read_list, write_list
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
@@ -126,10 +126,11 @@ class LabelStore:
             self._latest[self._key(entry.event)] = entry
 
     def _key(self, event: EventId) -> EventKey:
-        file = self._files.get(event.file)
+        name = event.place or event.file
+        file = self._files.get(name)
         if file is None:
             bases = (Path(), self.folder.parent, self.folder)
-            file = self._files[event.file] = resolved_file(event.file, bases)
+            file = self._files[name] = resolved_file(name, bases)
         return file, event.event
 
     # -- labelling
@@ -262,7 +263,7 @@ class LabelStore:
         for name, path in lists.items():
             check_class_name(name)
             events = taken[name] = []
-            entries = read_list(path)
+            entries = located(read_list(path), path)
             for line, event in entries:
                 first = seen.get(self._key(event))
                 if first is None:

@@ -69,6 +69,25 @@ def read_list(path: str | os.PathLike[str]) -> list[ListEntry]:
         raise ListError(f"The list {name} cannot be read: {error.strerror}.") from error
 
 
+def located(entries: Iterable[ListEntry], path: str | os.PathLike[str]) -> list[ListEntry]:
+    """Entries of a list with the place of files that lie beside the list.
+
+    A relative name is looked for beside the list first, then from the working folder, as
+    CrystFEL does.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    places: dict[str, str] = {}
+    result = []
+    for line, event in entries:
+        place = places.get(event.file)
+        if place is None:
+            beside = os.path.join(folder, event.file)
+            elsewhere = beside != os.path.abspath(event.file) and os.path.exists(beside)
+            place = places[event.file] = beside if elsewhere else ""
+        result.append(ListEntry(line, EventId(event.file, event.event, place)))
+    return result
+
+
 def _entries(source: BinaryIO, name: str) -> Iterator[ListEntry]:
     number = 0
     while raw := source.readline(_MAX_READ_LINE):
@@ -101,7 +120,8 @@ def write_list(
     path : path
         The list to write; complete or not there at all.
     event_ids : iterable of EventId
-        In the order to write.
+        In the order to write. A file whose name does not lead to it from the working
+        folder is written with the name that does.
     absolute : bool
         Write absolute file names instead of those the user gave.
     overwrite : bool
@@ -136,7 +156,8 @@ def list_line(event: EventId, absolute: bool = False) -> bytes:
     OutputError
         If CrystFEL's syntax cannot name it; says why.
     """
-    file = _listable(os.path.abspath(event.file) if absolute else event.file)
+    name = event.place or event.file
+    file = _listable(os.path.abspath(name) if absolute else name)
     line = f"{file} {event.event}" if event.event else file
     reason = _unwritable(file, event.event)
     try:

@@ -45,6 +45,8 @@ class EventSource(ABC):
     raw_shape: tuple[int, ...]
     dtype: np.dtype[Any]
     problems: list[Problem]
+    #: Where the file is, when ``path`` does not lead there from the working folder.
+    place: str = ""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -86,6 +88,10 @@ class EventSource(ABC):
     @abstractmethod
     def event_id(self, i: int) -> EventId:
         """CrystFEL's name of event ``i``."""
+
+    def places(self) -> dict[str, str]:
+        """Where the files are that event ids name but that their names do not lead to."""
+        return {self.path: self.place} if self.place else {}
 
     def find(self, event: str) -> int | None:
         """Index of the event with this CrystFEL event part, None if there is none."""
@@ -193,7 +199,7 @@ class ArraySource(EventSource):
         return out
 
     def event_id(self, i: int) -> EventId:
-        return EventId(self.path, f"//{i}")
+        return EventId(self.path, f"//{i}", self.place)
 
     def mask(self) -> PixelMask | None:
         return self._mask

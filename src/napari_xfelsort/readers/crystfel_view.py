@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_xfelsort.core.errors import NoEventsError, Problem, UnreadableFileError
 from napari_xfelsort.core.geometry.header import HeaderValue
-from napari_xfelsort.readers import hdf5
+from napari_xfelsort.readers import cxi, hdf5
 from napari_xfelsort.readers.frames import Context, common_type, stack_segment
 from napari_xfelsort.readers.indexing import fill_path
 from napari_xfelsort.readers.layout import Layout, PeakSpec, Segment, StoredMask
@@ -103,13 +103,19 @@ def _below(group: h5py.Group, pieces: list[str]) -> Iterator[tuple[str, ...]]:
                 yield (*part, *tail)
 
 
-def merge(file: h5py.File, base: Layout | None, view: Layout | None) -> Layout | None:
+def merge(
+    file: h5py.File, context: Context, base: Layout | None, view: Layout | None
+) -> Layout | None:
     """The frames of ``view`` with what the file's own layout knows beside them."""
     if view is None or base is None:
         return view or base
     same_data = _first_dataset(file, base) == _first_dataset(file, view)
     if same_data and base.raw_shape == view.raw_shape and _numbered_alike(base, view):
         return base
+    if not same_data:
+        described = cxi.redescribe(file, context, view)
+        if described is not None:
+            return described
     problems = tuple(dict.fromkeys((*base.problems, *view.problems)))
     if base.n_events != view.n_events:
         return replace(

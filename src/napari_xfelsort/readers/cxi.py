@@ -173,6 +173,27 @@ def _multi_entry(
     )
 
 
+def redescribe(file: h5py.File, context: Context, layout: Layout) -> Layout | None:
+    """Frames that user or geometry chose, with what the file says of their detector.
+
+    None if they do not lie in one dataset of a CXI entry.
+    """
+    path = layout.segments[0].datasets[0]
+    entry = path.strip("/").split("/")[0]
+    if not re.fullmatch(r"entry_\d+", entry) or len(layout.segments) > 1:
+        return None
+    if len(layout.segments[0].datasets) > 1 or layout.segments[0].path_parts:
+        return None
+    context.problems.extend(layout.problems)
+    return _describe(file, context, entry, path, layout.segments, layout.raw_shape, layout.dtype)
+
+
+def _detector_number(path: str) -> str:
+    """Number of the detector that a dataset's path belongs to."""
+    found = re.search(r"/(?:data|image|detector)_(\d+)(?:/|$)", path)
+    return found[1] if found else "1"
+
+
 def _describe(
     file: h5py.File,
     context: Context,
@@ -184,10 +205,11 @@ def _describe(
 ) -> Layout:
     multi = "%" in path
     prefix = "/%" if multi else f"/{entry}"
-    modules = hdf5.dataset(file, f"/{entry}/instrument_1/detector_1/module_identifier")
+    number = _detector_number(path)
+    modules = hdf5.dataset(file, f"/{entry}/instrument_1/detector_{number}/module_identifier")
     euxfel = hdf5.dataset(file, f"/{entry}/trainId") is not None and modules is not None
     identifiers, joint = _identifiers(file, entry, segments)
-    masks = _masks(file, context, entry, path, prefix, segments[0], raw_shape)
+    masks = _masks(file, context, entry, path, prefix, segments[0], raw_shape, number)
     return Layout(
         name=_name(file, entry, euxfel, multi),
         segments=segments,
@@ -195,7 +217,7 @@ def _describe(
         dtype=dtype,
         dataset=path,
         photon_energy=_photon_energy(file, entry, prefix),
-        camera_length=_camera_length(file, entry, prefix),
+        camera_length=_camera_length(file, entry, prefix, number),
         masks=masks,
         peaks=_peaks(file, entry, prefix),
         identifiers=identifiers,
@@ -246,11 +268,9 @@ def _photon_energy(file: h5py.File, entry: str, prefix: str) -> HeaderValue | No
     return None
 
 
-def _camera_length(file: h5py.File, entry: str, prefix: str) -> HeaderValue | None:
-    found = _first(
-        file,
-        [f"/{entry}/{group}/distance" for group in ("instrument_1/detector_1", "data_1")],
-    )
+def _camera_length(file: h5py.File, entry: str, prefix: str, number: str) -> HeaderValue | None:
+    groups = (f"instrument_1/detector_{number}", f"data_{number}")
+    found = _first(file, [f"/{entry}/{group}/distance" for group in groups])
     if found is None:
         return None
     return units.length(found[0], found[1].replace(f"/{entry}", prefix, 1))
@@ -264,14 +284,15 @@ def _masks(
     prefix: str,
     segment: Segment,
     raw_shape: tuple[int, ...],
+    number: str,
 ) -> tuple[StoredMask, ...]:
     beside = path.rpartition("/")[0].replace(prefix, f"/{entry}", 1)
     for name in (
         f"{beside}/mask",
-        f"/{entry}/data_1/mask",
-        f"/{entry}/instrument_1/detector_1/mask",
+        f"/{entry}/data_{number}/mask",
+        f"/{entry}/instrument_1/detector_{number}/mask",
         f"{beside}/mask_shared",
-        f"/{entry}/instrument_1/detector_1/mask_shared",
+        f"/{entry}/instrument_1/detector_{number}/mask_shared",
     ):
         found = hdf5.dataset(file, name)
         if found is None or found.dtype.kind not in "biuf":

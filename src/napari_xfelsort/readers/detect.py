@@ -72,12 +72,27 @@ def open_source(
     UnreadableFileError, NoEventsError, MissingDependencyError
         A sentence that names the file.
     """
+    source = _open(path, file, geometry, masks, dataset, parts)
+    source.path = path
+    if os.path.abspath(path) != os.path.abspath(file):
+        source.place = os.path.abspath(file)
+    return source
+
+
+def _open(
+    path: str,
+    file: str,
+    geometry: Geometry | None,
+    masks: crystfel_view.GeometryMasks | None,
+    dataset: str | None,
+    parts: tuple[str, ...],
+) -> EventSource:
     if os.path.isdir(file):
-        return euxfel.open_run(path, parts)
+        return euxfel.open_run(file, parts)
     if file.endswith(".emc"):
-        return dragonfly.EmcPhotons(path)
+        return dragonfly.EmcPhotons(file)
     with hdf5.POOL.borrow(file) as opened:
-        photons = dragonfly.probe(opened.h5, path)
+        photons = dragonfly.probe(opened.h5, file)
         if photons is not None:
             return photons
         layout = _layout(opened.h5, path, file, geometry, dataset)
@@ -101,7 +116,7 @@ def _layout(
         if view is None:
             raise
         base = None
-    layout = crystfel_view.merge(file, base, view)
+    layout = crystfel_view.merge(file, Context(path, name), base, view)
     if layout is None:
         raise NoEventsError(
             f"{path} holds no detector frames: it has no dataset of numbers with two axes or "

@@ -50,7 +50,7 @@ class SparsePhotons(EventSource):
         return f"{self.file}:{status.st_size}:{status.st_mtime_ns}"
 
     def event_id(self, i: int) -> EventId:
-        return EventId(self.path, f"//{i}")
+        return EventId(self.path, f"//{i}", self.place)
 
     def find(self, event: str) -> int | None:
         indices = EventId(self.path, event).indices

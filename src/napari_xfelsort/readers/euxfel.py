@@ -122,7 +122,7 @@ class EuxfelRun(EventSource):
         return f"{os.path.abspath(self.path)}:{os.stat(first).st_mtime_ns}:{len(self)}"
 
     def event_id(self, i: int) -> EventId:
-        return EventId(self.path, f"{self.identifier(i)}//")
+        return EventId(self.path, f"{self.identifier(i)}//", self.place)
 
     def identifier(self, i: int) -> str:
         train, pulse = self._ids[i]

@@ -160,7 +160,12 @@ def _is_text(name: str) -> bool:
 def _expand_folder(folder: str, result: Expansion) -> None:
     """All event files below a folder; run folders of the European XFEL as one each."""
     before = len(result.items)
-    for where, folders, files in os.walk(folder):
+    visited: set[str] = set()
+    for where, folders, files in os.walk(folder, followlinks=True):
+        if os.path.realpath(where) in visited:  # links that lead back up
+            folders.clear()
+            continue
+        visited.add(os.path.realpath(where))
         folders.sort(key=natural)
         if euxfel.run_files(where):
             result.add(Item(where, where))

@@ -90,8 +90,21 @@ class Hdf5Source(EventSource):
     def event_id(self, i: int) -> EventId:
         segment, k = self._locate(i)
         return EventId(
-            segment.list_file or self.path, event_string(segment.path_parts, axes_of(segment, k))
+            segment.list_file or self.path,
+            event_string(segment.path_parts, axes_of(segment, k)),
+            self._place_of(segment),
         )
+
+    def _place_of(self, segment: Segment) -> str:
+        if not self.place or not segment.list_file:
+            return self.place
+        beside = os.path.relpath(segment.list_file, os.path.dirname(self.path) or ".")
+        return os.path.normpath(os.path.join(os.path.dirname(self.place), beside))
+
+    def places(self) -> dict[str, str]:
+        if not self.place:
+            return {}
+        return {s.list_file or self.path: self._place_of(s) for s in self.plan.segments}
 
     def find(self, event: str) -> int | None:
         return self.find_id(EventId(self.path, event))

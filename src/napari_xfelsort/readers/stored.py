@@ -78,9 +78,9 @@ def read_mask(
     found = hdf5.dataset(file, fill_path(spec.dataset, segment.path_parts))
     if found is None:
         return None
-    values = _mask_values(found, spec, segment, k, raw_shape)
-    if values is None and spec.panels is not None and isinstance(spec.panels[0][0], int):
-        values = _mask_values(found, spec, segment, k, raw_shape[1:])
+    # Where each panel has a dataset of its own, it has a mask of its own, too.
+    own = len(segment.datasets) > 1 and spec.panels is not None
+    values = _mask_values(found, spec, segment, k, raw_shape[1:] if own else raw_shape)
     if values is None:
         return None
     if values.dtype.kind == "f":
@@ -92,8 +92,7 @@ def read_mask(
         return result
     chosen = np.zeros(raw_shape, bool)
     for index in spec.panels:
-        # A panel with a dataset of its own has a mask of its own, too.
-        chosen[index] = result[index if result.ndim == len(raw_shape) else index[1:]]
+        chosen[index] = result[index[1:] if own else index]
     return chosen
 
 

@@ -116,20 +116,25 @@ def write_results(done: Sorted) -> SortSummary:
 
 def _write_lists(done: Sorted) -> None:
     codes = _codes(done) if done.out_of_order else None
+    places: dict[str, str] = {}
+    for plan in done.plans:
+        places.update(plan.source.places())
     for code, (name, file) in enumerate(done.list_names.items()):
         if codes is None:
-            events = _events_from_tables(done.tables, name)
+            events = _events_from_tables(done.tables, name, places)
         else:
             chosen = np.flatnonzero(codes == code)
             events = (done.stack.event_id(int(i)) for i in chosen)
         write_list(done.folder.path / file, events, done.options.absolute, overwrite=True)
 
 
-def _events_from_tables(tables: list[Table], name: str) -> Iterator[EventId]:
+def _events_from_tables(
+    tables: list[Table], name: str, places: dict[str, str]
+) -> Iterator[EventId]:
     for table in tables:
         for row in read_rows(table.path):
             if row[2] == name:
-                yield EventId(row[0], row[1])
+                yield EventId(row[0], row[1], places.get(row[0], ""))
 
 
 def _codes(done: Sorted) -> NDArray[np.uint8]:
