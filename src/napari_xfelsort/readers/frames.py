@@ -148,7 +148,7 @@ def _events_with_sources(
         files = ", ".join(sorted({why.held for why in lost.values()})[:3])
         raise UnreadableFileError(
             f"{context.path}: {name} is virtual and none of its source files can be read "
-            f"({files}); put them back beside it or open them directly."
+            f"({files}): {next(iter(lost.values())).what}; put them right or open them directly."
         )
     if there.all():
         return None

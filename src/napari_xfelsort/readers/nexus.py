@@ -225,7 +225,9 @@ def _say_lost(file: h5py.File, context: Context, group: h5py.Group, name: str) -
     try:
         with hdf5.POOL.borrow(found) as opened:
             why = (
-                f"has no frames at {link.path}"
+                "is still being written; open it by itself, or the master when it is finished"
+                if opened.h5.swmr_mode
+                else f"has no frames at {link.path}"
                 if hdf5.dataset(opened.h5, link.path) is None
                 else "holds no frames"
             )

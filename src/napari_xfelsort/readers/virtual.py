@@ -162,6 +162,10 @@ def _available(
     linked.append(os.path.realpath(place))
     try:
         with hdf5.POOL.borrow(place) as source:
+            if source.h5.swmr_mode and not opened.swmr_mode:
+                # HDF5 opens sources as it opened this file, and cannot while one is written.
+                lost[key] = Lost(held, f"its source file {file_name} is still being written")
+                return None
             found = hdf5.dataset(source.h5, dataset_name)
             if found is None:
                 lost[key] = Lost(held, f"its source {file_name} has no dataset {dataset_name}")
