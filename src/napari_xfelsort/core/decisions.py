@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -103,13 +103,20 @@ class Decisions:
             temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out,
         ):
             writer = csv.writer(out, lineterminator="\n")
-            writer.writerow(_header(self.class_names))
-            rows = zip(
-                self.event_ids, self.chosen, self.probabilities.tolist(), self.flags, strict=True
-            )
-            for event, chosen, probabilities, flags in rows:
-                values = ["" if p != p else repr(p) for p in probabilities]
-                writer.writerow([event.file, event.event, chosen, *values, flags])
+            writer.writerow(table_header(self.class_names))
+            writer.writerows(self.table_rows())
+
+    def table_rows(self) -> Iterator[list[str]]:
+        """Rows of the table without its header; a probability that is not known is empty."""
+        for event, chosen, probabilities, flags in zip(
+            self.event_ids,
+            self.chosen.tolist(),
+            self.probabilities.tolist(),
+            self.flags,
+            strict=True,
+        ):
+            values = ["" if p != p else repr(p) for p in probabilities]
+            yield [event.file, event.event, chosen, *values, flags]
 
     @classmethod
     def read_csv(cls, path: str | os.PathLike[str]) -> Decisions:
@@ -133,7 +140,7 @@ class Decisions:
         rows = iter(rows)
         header = next(rows, [])
         names = tuple(name.removeprefix("p_") for name in header[3:-1])
-        if header != _header(names):
+        if header != table_header(names):
             raise UnreadableFileError(
                 f"{path} is no table of decisions: its first line must be "
                 "file, event, class, p_CLASS ..., flags."
@@ -157,7 +164,8 @@ class Decisions:
         return cls(events, names, np.array(chosen, np.str_), array, flags)
 
 
-def _header(names: Sequence[str]) -> list[str]:
+def table_header(names: Sequence[str]) -> list[str]:
+    """Column names of a table of decisions."""
     return ["file", "event", "class", *(f"p_{name}" for name in names), "flags"]
 
 

@@ -47,11 +47,7 @@ _DATA = (
 # corrected for an artefact, found as a peak, background subtracted.
 _INFORMATION = 32 | 2048 | 8192 | 16384
 
-_IDENTIFIERS = (
-    ("entry_1/experiment_identifier",),
-    ("entry_1/experimental_identifier",),
-    ("entry_1/event_id",),
-)
+_IDENTIFIERS = ("experiment_identifier", "experimental_identifier", "event_id")
 _TIMES = ("machineTime", "machineTimeNanoSeconds", "fiducial")
 _FACILITY = ("LCLS", "instrument", "EuXFEL", "APS")
 
@@ -330,8 +326,8 @@ def _peaks(file: h5py.File, entry: str, prefix: str) -> PeakSpec | None:
 def _identifiers(
     file: h5py.File, entry: str, segments: tuple[Segment, ...]
 ) -> tuple[tuple[str, ...], str]:
-    for (name,) in _IDENTIFIERS:
-        path = "/" + name.replace("entry_1", entry, 1)
+    for name in _IDENTIFIERS:
+        path = f"/{entry}/{name}"
         if len(segments) == 1 and hdf5.dataset(file, path) is not None:
             return (path,), "-"
     pair = tuple(f"/{entry}/{name}" for name in ("trainId", "pulseId"))

@@ -85,12 +85,7 @@ def stack_segment(
     UnreadableFileError
         If a filter is missing, or every source of a virtual dataset is gone.
     """
-    missing = hdf5.missing_filter(data)
-    if missing:
-        raise UnreadableFileError(
-            f"{context.path}: {name} is compressed with {missing}, which is not installed here; "
-            "install the HDF5 plugin for it."
-        )
+    hdf5.check_filters(data, name, context.path)
     if event_axes is None:
         event_axes = (0,) if data.ndim > 2 else ()
     lengths = tuple(data.shape[axis] for axis in event_axes)

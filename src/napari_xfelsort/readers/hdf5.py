@@ -76,12 +76,7 @@ class OpenFile:
         found = get(self.h5, name)
         if not isinstance(found, h5py.Dataset):
             raise UnreadableFileError(f"{self.path} has no dataset {name}.")
-        missing = missing_filter(found)
-        if missing:
-            raise UnreadableFileError(
-                f"{self.path}: {name} is compressed with {missing}, which is not installed here; "
-                "install the HDF5 plugin for it."
-            )
+        check_filters(found, name, self.path)
         chunk_bytes = _chunk_bytes(found)
         if not found.chunks or found.chunks[0] == 1 or chunk_bytes <= 2**20:
             return found
@@ -278,6 +273,22 @@ def missing_filter(data: h5py.Dataset) -> str | None:
             known = _FILTER_NAMES.get(code)
             return f"{known} (HDF5 filter {code})" if known else f"HDF5 filter {code}"
     return None
+
+
+def check_filters(data: h5py.Dataset, name: str, path: str) -> None:
+    """Refuse a dataset that cannot be decompressed here.
+
+    Raises
+    ------
+    UnreadableFileError
+        If a filter is not installed; names it, which HDF5 does not.
+    """
+    missing = missing_filter(data)
+    if missing:
+        raise UnreadableFileError(
+            f"{path}: {name} is compressed with {missing}, which is not installed here; "
+            "install the HDF5 plugin for it."
+        )
 
 
 def text(value: Any) -> str:

@@ -11,7 +11,7 @@ import re
 import h5py
 import numpy as np
 
-from napari_xfelsort.core.errors import NoEventsError, UnreadableFileError
+from napari_xfelsort.core.errors import NoEventsError
 from napari_xfelsort.core.geometry.header import HeaderValue
 from napari_xfelsort.readers import hdf5, units
 from napari_xfelsort.readers.frames import Context, common_type, is_frames, stack_segment
@@ -89,12 +89,7 @@ def _tag_segments(
             continue
         assert data is not None
         if shape is None:
-            missing = hdf5.missing_filter(data)
-            if missing:
-                raise UnreadableFileError(
-                    f"{context.path}: {path} is compressed with {missing}, which is not "
-                    "installed here; install the HDF5 plugin for it."
-                )
+            hdf5.check_filters(data, path, context.path)
             shape = data.shape
         if data.shape != shape:
             context.problem(

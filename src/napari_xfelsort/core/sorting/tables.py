@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_xfelsort.core.atomic import flush_folder, write_text_atomic
-from napari_xfelsort.core.decisions import Decisions
+from napari_xfelsort.core.decisions import Decisions, table_header
 from napari_xfelsort.core.errors import OutputError, UnreadableFileError
 from napari_xfelsort.core.sorting.tally import Tally
 
@@ -32,22 +32,12 @@ CHECKPOINT_SECONDS = 5.0
 
 def header_text(class_names: tuple[str, ...]) -> bytes:
     """First line of a table, as `Decisions.write_csv` writes it."""
-    return _csv([["file", "event", "class", *(f"p_{name}" for name in class_names), "flags"]])
+    return _csv([table_header(class_names)])
 
 
 def rows_text(decisions: Decisions) -> bytes:
     """Lines of a table without its header, as `Decisions.write_csv` writes them."""
-    rows = zip(
-        decisions.event_ids,
-        decisions.chosen.tolist(),
-        decisions.probabilities.tolist(),
-        decisions.flags,
-        strict=True,
-    )
-    return _csv(
-        [event.file, event.event, chosen, *("" if p != p else repr(p) for p in values), flags]
-        for event, chosen, values, flags in rows
-    )
+    return _csv(decisions.table_rows())
 
 
 def _csv(rows: Any) -> bytes:
