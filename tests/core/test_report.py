@@ -17,7 +17,6 @@ from napari_xfelsort.core.errors import OutputError, Problem
 from napari_xfelsort.core.report import (
     ReportData,
     Thumbnail,
-    contrast_limits,
     shrink,
     write_report,
 )
@@ -212,10 +211,3 @@ def test_shrinking_averages_blocks(frame, largest):
 def test_shrinking_leaves_gaps_out():
     frame = np.array([[1.0, np.nan, np.nan], [3.0, np.inf, np.nan]])
     assert np.array_equal(shrink(frame, 2), [[2.0, np.nan]], equal_nan=True)
-
-
-@given(hnp.arrays(np.float64, st.integers(0, 30)))
-def test_contrast_limits_are_in_order(values):
-    with np.errstate(over="ignore", invalid="ignore"):
-        low, high = contrast_limits(values[np.abs(values) < 1e300])
-    assert low < high

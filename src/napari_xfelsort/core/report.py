@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.atomic import write_text_atomic
+from napari_xfelsort.core.contrast import percentile_limits
 from napari_xfelsort.core.decisions import FAILED
 from napari_xfelsort.core.errors import Problem
 
@@ -208,7 +209,7 @@ def _png(frame: NDArray[Any]) -> str:
     from matplotlib import image
 
     small = shrink(frame, THUMBNAIL_PIXELS)
-    low, high = contrast_limits(small)
+    low, high = percentile_limits([small], None, *CONTRAST)
     shown = np.clip((small - low) / (high - low), 0, 1)
     out = io.BytesIO()
     image.imsave(out, np.nan_to_num(shown), cmap="gray_r", vmin=0, vmax=1, format="png")
@@ -230,15 +231,6 @@ def shrink(frame: NDArray[Any], largest: int) -> NDArray[np.float64]:
         sums = np.add.reduceat(sums, starts, axis=axis)
         counts = np.add.reduceat(counts, starts, axis=axis)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
-def contrast_limits(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Limits that leave the extreme pixels out; never equal."""
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(finite, CONTRAST))
-    return low, high if high > low else low + max(1.0, abs(low) * 1e-6)
 
 
 # --- tables -----------------------------------------------------------------------------

@@ -151,6 +151,14 @@ class EventSource(ABC):
         """
         return None
 
+    def missing_parts(self, i: int) -> Sequence[Window]:
+        """Parts of frame ``i`` that were not recorded, as index expressions of the frame."""
+        return ()
+
+    def close(self) -> None:
+        """Let go of open files; reading opens them again."""
+        return
+
     def metadata(self, i: int) -> dict[str, Any]:
         """What else the file says of event ``i``: ids, times, motor positions."""
         return {}

@@ -198,7 +198,7 @@ class EventStack:
         Without a geometry the frame as stored, modules below one another.
         """
         if self.geometry is not None:
-            scratch = _scratch(self.raw_shape, self.dtype)
+            scratch = scratch_frame(self.raw_shape, self.dtype)
             return self.geometry.assemble(self.raw(i, scratch), out=out)
         raw = self.raw(i)
         flat = raw.reshape(-1, raw.shape[-1])
@@ -238,6 +238,31 @@ class EventStack:
         """Peaks stored with event ``i``, None when the file holds none."""
         source, index = self.locate(i)
         return source.peaks(index)
+
+    def picture_points(
+        self, fs: NDArray[np.float64], ss: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Where points of the frame as stored lie in the assembled picture.
+
+        Parameters
+        ----------
+        fs, ss : ndarray, shape (points,)
+            Pixel indices, pixel centres at integers, modules below one another.
+
+        Returns
+        -------
+        ndarray, shape (points, 2)
+            (y, x), to the nearest pixel with a geometry; NaN where the picture does not
+            show the pixel.
+        """
+        if self.geometry is None:
+            return np.column_stack([ss, fs]).astype(np.float64)
+        return self.geometry.picture_points(fs, ss)
+
+    def close(self) -> None:
+        """Let go of open files; reading opens them again."""
+        for source in self.sources:
+            source.close()
 
     def metadata(self, i: int) -> dict[str, Any]:
         """What else the file says of event ``i``."""
@@ -297,8 +322,11 @@ class EventStack:
 _BUFFERS = threading.local()
 
 
-def _scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """This thread's buffer for one raw frame: new pages for each would cost a third more."""
+def scratch_frame(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """This thread's buffer for one raw frame: new pages for each would cost a third more.
+
+    The next call from the same thread gives the same buffer.
+    """
     buffer: NDArray[Any] | None = getattr(_BUFFERS, "frame", None)
     if buffer is None or buffer.shape != shape or buffer.dtype != dtype:
         buffer = _BUFFERS.frame = np.empty(shape, dtype)

@@ -49,6 +49,9 @@ class SparsePhotons(EventSource):
         status = os.stat(self.file)
         return f"{self.file}:{status.st_size}:{status.st_mtime_ns}"
 
+    def close(self) -> None:
+        hdf5.POOL.close([self.file])
+
     def event_id(self, i: int) -> EventId:
         return EventId(self.path, f"//{i}", self.place)
 

@@ -121,6 +121,13 @@ class EuxfelRun(EventSource):
         first = next(module for module in self.modules if module is not None).files[0]
         return f"{os.path.abspath(self.path)}:{os.stat(first).st_mtime_ns}:{len(self)}"
 
+    def close(self) -> None:
+        hdf5.POOL.close(f for module in self.modules if module is not None for f in module.files)
+
+    def missing_parts(self, i: int) -> Sequence[Window]:
+        gone = np.flatnonzero(self._where[i, :, 0] < 0).tolist()
+        return [(slice(k, k + 1), slice(None), slice(None)) for k in gone]
+
     def event_id(self, i: int) -> EventId:
         return EventId(self.path, f"{self.identifier(i)}//", self.place)
 

@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,14 @@ class FilePool:
                 opened = self._files.pop(path)
                 cached -= opened.cache_bytes
                 opened.close()
+
+    def close(self, paths: Iterable[str]) -> None:
+        """Close these files, those that are open and not being read at this moment."""
+        with self._lock:
+            for path in map(os.path.abspath, paths):
+                opened = self._files.get(path)
+                if opened is not None and not opened.users:
+                    self._files.pop(path).close()
 
     def close_all(self) -> None:
         """Close every file that is not being read at this moment."""

@@ -79,6 +79,9 @@ class Hdf5Source(EventSource):
             stamp = "gone"
         return f"{self.file}:{stamp}:{self.dataset}:{len(self)}"
 
+    def close(self) -> None:
+        hdf5.POOL.close([self.file, *(mask.file for mask in self.plan.masks if mask.file)])
+
     def _locate(self, i: int) -> tuple[Segment, int]:
         if not 0 <= i < len(self):
             raise IndexError(f"{self.path} has no event {i}; it has {len(self)}.")

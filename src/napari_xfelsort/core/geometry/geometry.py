@@ -146,6 +146,34 @@ class Geometry(Picture):
             return None
         return tuple(int(i) for i in np.unravel_index(flat, self.raw_shape))
 
+    def picture_points(
+        self, fs: NDArray[np.float64], ss: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Where points of the raw frame lie in the picture, to the nearest pixel.
+
+        Parameters
+        ----------
+        fs, ss : ndarray, shape (points,)
+            Pixel indices (centres at integers) in the raw frame, its leading axes below
+            one another.
+
+        Returns
+        -------
+        ndarray, shape (points, 2)
+            (y, x); NaN where the picture does not show the pixel.
+        """
+        width = self.raw_shape[-1]
+        height = math.prod(self.raw_shape[:-1])
+        with np.errstate(invalid="ignore"):
+            column = np.nan_to_num(np.floor(np.asarray(fs) + 0.5), nan=-1).astype(np.int64)
+            row = np.nan_to_num(np.floor(np.asarray(ss) + 0.5), nan=-1).astype(np.int64)
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        flat = np.where(inside, row * width + column, 0)
+        cell = np.where(inside, self._tables("auto").cell_of_raw[flat], -1)
+        points = np.stack(np.divmod(cell, self.shape[1]), axis=-1).astype(np.float64)
+        points[cell < 0] = np.nan
+        return points
+
     def panel_at(self, y: float, x: float) -> str | None:
         """Name of the panel shown at a point of the picture, None in a gap."""
         index = self.raw_index_at(y, x)

@@ -1,0 +1,1 @@
+"""What napari shows: one module a dock, over the headless library."""

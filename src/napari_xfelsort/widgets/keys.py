@@ -1,0 +1,176 @@
+"""The one table of shortcuts, and how they are bound.
+
+napari leaves the digits 8 9 0 and the letters G H J K N Q U W free (measured with napari
+0.9); everything else it uses for some layer. Keys are bound on the layers of a run, where
+they win over napari's own, and on the viewer for when another layer is selected.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+if TYPE_CHECKING:
+    from napari_xfelsort.widgets.run import Run
+    from napari_xfelsort.widgets.runs import ViewerRuns
+
+#: Milliseconds a key is held before it repeats, and least time between two repeats.
+HOLD_DELAY, HOLD_STEP = 350, 15
+
+
+class Shortcut(NamedTuple):
+    """A key and what it does.
+
+    Attributes
+    ----------
+    key : str
+        As napari writes it.
+    action : str
+        Name of the action, for the dock that carries it out.
+    help : str
+        What it does, for the user.
+    repeats : bool
+        Whether it goes on while the key is held.
+    """
+
+    key: str
+    action: str
+    help: str
+    repeats: bool = False
+
+
+BROWSE = (
+    Shortcut("K", "next", "next event (hold to go on)", True),
+    Shortcut("J", "previous", "previous event (hold to go on)", True),
+    Shortcut("Right", "next", "next event", True),
+    Shortcut("Left", "previous", "previous event", True),
+    Shortcut("H", "random", "random event"),
+)
+LABEL = (
+    Shortcut("G", "good", "label good, and advance"),
+    Shortcut("W", "bad", "label bad, and advance"),
+    Shortcut("0", "ignore", "label ignore (in no list), and advance"),
+    Shortcut("Q", "clear", "take the label back"),
+    Shortcut("N", "unlabelled", "next event without a label"),
+)
+#: All shortcuts, for docks and documentation.
+TABLE = (*BROWSE, *LABEL)
+
+
+def help_text(shortcuts: tuple[Shortcut, ...]) -> str:
+    """The shortcuts as lines for a dock, keys of one action together."""
+    keys: dict[str, list[str]] = {}
+    helps: dict[str, str] = {}
+    for shortcut in shortcuts:
+        keys.setdefault(shortcut.action, []).append(shortcut.key)
+        helps.setdefault(shortcut.action, shortcut.help)
+    return "\n".join(f"{' or '.join(names)}: {helps[action]}" for action, names in keys.items())
+
+
+class KeyBinder:
+    """Binds shortcuts while it is open, and puts back what was bound before.
+
+    Parameters
+    ----------
+    runs : ViewerRuns
+        Of the viewer.
+    shortcuts : tuple of Shortcut
+        From the table.
+    carry_out : bound method
+        Called with the action; held weakly.
+    """
+
+    def __init__(
+        self, runs: ViewerRuns, shortcuts: tuple[Shortcut, ...], carry_out: Callable[[str], None]
+    ) -> None:
+        self._runs = runs
+        self._shortcuts = shortcuts
+        self._carry_out: Any = weakref.WeakMethod(carry_out)
+        self._held: Shortcut | None = None
+        self._focus: Any = None
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._repeat)
+        #: Where keys are bound, and what was bound there before.
+        self._bound: list[tuple[weakref.ref[Any], str, Any]] = []
+        runs.layers_changed.connect(self.bind)
+        self.bind()
+
+    def bind(self) -> None:
+        """Bind the keys on the viewer and on every layer of a run, once each."""
+        done = {(id(owner()), key) for owner, key, _ in self._bound if owner() is not None}
+        for owner, shortcut in self._places():
+            if (id(owner), shortcut.key) not in done:
+                before = owner.bind_key(shortcut.key, self._function(shortcut), overwrite=True)
+                self._bound.append((weakref.ref(owner), shortcut.key, before))
+
+    def close(self) -> None:
+        """Take all bindings back."""
+        self._timer.stop()
+        self._runs.layers_changed.disconnect(self.bind)
+        for reference, key, before in self._bound:
+            owner = reference()
+            if owner is not None:
+                owner.bind_key(key, before, overwrite=True)
+        self._bound.clear()
+
+    def _places(self) -> Iterator[tuple[Any, Shortcut]]:
+        viewer = self._runs.viewer
+        if viewer is None:
+            return
+        for shortcut in self._shortcuts:
+            # Arrows move whatever slider was used last, unless a run is selected.
+            if len(shortcut.key) == 1:
+                yield viewer, shortcut
+            for layer in viewer.layers:
+                if self._runs.of_layer(layer) is not None:
+                    yield layer, shortcut
+
+    def _function(self, shortcut: Shortcut) -> Callable[[Any], Any]:
+        held = weakref.ref(self)
+
+        def once(_: Any) -> None:
+            binder = held()
+            if binder is not None:
+                binder.press(shortcut)
+
+        def while_held(_: Any) -> Iterator[None]:
+            once(_)
+            yield
+            binder = held()
+            if binder is not None:
+                binder.release()
+
+        return while_held if shortcut.repeats else once
+
+    def press(self, shortcut: Shortcut) -> None:
+        """A key went down: act, and begin to repeat if it does."""
+        if shortcut.repeats and self._held == shortcut:
+            return  # napari passes the repeats of arrow keys on
+        self._act(shortcut)
+        if shortcut.repeats:
+            self._held = shortcut
+            self._focus = QApplication.focusWidget()
+            self._timer.start(HOLD_DELAY)
+
+    def release(self) -> None:
+        """The key went up: stop at once; nothing is queued."""
+        self._held = None
+        self._timer.stop()
+
+    def _repeat(self) -> None:
+        if self._held is None or QApplication.focusWidget() is not self._focus:
+            self.release()  # the key went up where nobody told us
+            return
+        self._timer.setInterval(HOLD_STEP)
+        run: Run | None = self._runs.active
+        if run is not None and run.is_drawn:
+            self._act(self._held)
+
+    def _act(self, shortcut: Shortcut) -> None:
+        carry_out = self._carry_out()
+        if carry_out is not None:
+            carry_out(shortcut.action)
