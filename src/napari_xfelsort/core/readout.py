@@ -23,7 +23,7 @@ class Readout(NamedTuple):
         CrystFEL's name of the event.
     panel : str
         Panel under the point; empty in a gap or without a geometry.
-    index : tuple of int, or None
+    pixel : tuple of int, or None
         Index of the raw pixel, slow axes first; None in a gap.
     value : float
         In ADU as stored; NaN in a gap and where nothing was measured.
@@ -36,7 +36,7 @@ class Readout(NamedTuple):
     event: int
     name: str
     panel: str
-    index: tuple[int, ...] | None
+    pixel: tuple[int, ...] | None
     value: float
     q: float
     resolution: float
