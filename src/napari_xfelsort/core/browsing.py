@@ -201,7 +201,8 @@ def log_scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def log_unscaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The inverse of `log_scaled`."""
-    return np.copysign(np.power(10.0, np.abs(values)) - 1, values)
+    sizes = np.power(np.float32(10), np.abs(values)) - np.float32(1)
+    return np.asarray(np.copysign(sizes, values))
 
 
 def _token(source: EventSource) -> str:
