@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,14 @@ class EventBlock:
     source: EventSource
     indices: NDArray[np.int64]
     positions: NDArray[np.int64]
+
+
+class FileEvents(NamedTuple):
+    """The events of one source in a stack: how many, and the position of the first."""
+
+    source: EventSource
+    n_events: int
+    first: int
 
 
 class EventStack:
@@ -141,6 +149,19 @@ class EventStack:
             for start in range(0, len(indices), size):
                 part = slice(start, start + size)
                 yield EventBlock(source, indices[part], positions[part])
+
+    def files(self) -> list[FileEvents]:
+        """How many events of each source the stack holds, and where they begin."""
+        if self._selection is None:
+            counts = [len(source) for source in self.sources]
+            firsts = self._starts[:-1].tolist()
+        else:
+            numbers = self._selection[0]
+            counts = np.bincount(numbers, minlength=len(self.sources)).tolist()
+            firsts = [0] * len(self.sources)
+            for number, first in zip(*np.unique(numbers, return_index=True), strict=True):
+                firsts[number] = int(first)
+        return [FileEvents(*each) for each in zip(self.sources, counts, firsts, strict=True)]
 
     def subset(self, positions: Sequence[int] | NDArray[np.integer[Any]]) -> EventStack:
         """The stack of these events, in this order."""

@@ -318,7 +318,7 @@ class Run:
         if viewer is None:
             return
         here = None if self.current is None else self.stack.event_id(self.current)
-        scale, old = self.frames.scale, self.frames.store
+        scale, old, shape = self.frames.scale, self.frames.store, self.layer.data.shape[1:]
         said = layers[0][1]["metadata"][drawn.KEY]
         shown = {drawn.role_of(la): la.visible for la in self.companions.layers()}
         for layer in self.companions.layers():
@@ -339,6 +339,8 @@ class Run:
         self.current = None
         self.go_to(0 if found is None else found)
         self.follow_slider()
+        if self.layer.data.shape[1:] != shape:
+            viewer.reset_view()
         self.changed.emit()
 
 

@@ -117,6 +117,11 @@ class ViewerRuns:
 
     def _on_layers(self, event: Any = None) -> None:
         self._take_in()
+        viewer = self._viewer()
+        for layer in () if viewer is None else viewer.layers:
+            # A mask follows the event: what was painted into it would be lost.
+            if drawn.role_of(layer) == drawn.MASK and layer.editable:
+                layer.editable = False
         self.layers_changed.emit()
 
     def _take_in(self) -> None:
