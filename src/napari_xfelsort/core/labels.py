@@ -81,7 +81,7 @@ class LabelStore:
         create: bool = True,
     ) -> None:
         self.folder = Path(folder)
-        self.labeller = _login_name() if labeller is None else labeller
+        self.labeller = login_name() if labeller is None else labeller
         self._own = Journal.of(self.folder, self.labeller)
         if self.folder.exists() and not self.folder.is_dir():
             raise LabelError(f"{self.folder} is a file; labels are kept in a folder.")
@@ -376,7 +376,8 @@ class LabelStore:
         return new
 
 
-def _login_name() -> str:
+def login_name() -> str:
+    """Who labels unless another name is given: the login name, fit for a file name."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # no such user, as in some containers
