@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,12 @@ class EventId:
 
     def __str__(self) -> str:
         return f"{self.file} {self.event}" if self.event else self.file
+
+    @property
+    def short(self) -> str:
+        """The name with the file's folder left out, for narrow places."""
+        file = PurePath(self.file).name or self.file
+        return f"{file} {self.event}" if self.event else file
 
     @classmethod
     def parse(cls, line: str) -> EventId:

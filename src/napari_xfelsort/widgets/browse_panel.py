@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 from qtpy.QtCore import QTimer
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xfelsort.core.contrast import HIGH, LOW
+from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.readout import Readout
 from napari_xfelsort.widgets.dock import Message, button, row
 from napari_xfelsort.widgets.layers import MASK_COLOURS, NAN_COLOUR
@@ -241,7 +241,7 @@ def describe(found: Readout) -> dict[str, str]:
         pixel = f"{before}fs {fs}, ss {ss}"
     value = "–" if math.isnan(found.value) else f"{found.value:.6g} ADU"
     return {
-        "event": f"{found.event}: {os.path.basename(found.name)}",
+        "event": f"{found.event}: {EventId.parse(found.name).short}",
         "panel": found.panel or "–",
         "pixel": pixel,
         "value": value if found.pixel is None or value != "–" else "not measured",

@@ -190,7 +190,7 @@ class Run:
         i = self.current
         if i is None:
             return "", ""
-        lines = [f"event {i} of {len(self)}    {_short(self.stack.event_id(i))}"]
+        lines = [f"event {i} of {len(self)}    {self.stack.event_id(i).short}"]
         failure = self.frames.store.failures.get(i)
         if failure:
             return "\n".join([*lines, failure]), "failed"
@@ -342,9 +342,3 @@ class Run:
         if self.layer.data.shape[1:] != shape:
             viewer.reset_view()
         self.changed.emit()
-
-
-def _short(event: EventId) -> str:
-    """The event's name with the file's folder left out: the canvas is narrow."""
-    file = os.path.basename(event.file) or event.file
-    return f"{file} {event.event}".strip()
