@@ -249,6 +249,23 @@ class Region:
             )
         return _bounded(inside, self)
 
+    def panel_names(self, geometry: Geometry) -> list[str]:
+        """Names of the panels of a region of panels, each once, `*` and `?` replaced.
+
+        Raises
+        ------
+        RegionError
+            If the geometry has no panel that a name stands for.
+        """
+        found: dict[str, None] = {}
+        for pattern in self.panels:
+            fits = [n for n in geometry.panels if fnmatch.fnmatchcase(n, pattern)]
+            names = [pattern] if pattern in geometry.panels else fits
+            if not names:
+                raise RegionError(_unknown_panel(pattern, list(geometry.panels)))
+            found.update(dict.fromkeys(names))
+        return list(found)
+
     def _resolve_window(self, raw_shape: tuple[int, ...]) -> ResolvedRegion:
         assert self.window is not None
         fits = len(self.window) == len(raw_shape) and all(
@@ -262,13 +279,8 @@ class Region:
 
     def _inside_panels(self, raw_shape: tuple[int, ...], geometry: Geometry) -> NDArray[np.bool_]:
         inside = np.zeros(raw_shape, bool)
-        for pattern in self.panels:
-            fits = [n for n in geometry.panels if fnmatch.fnmatchcase(n, pattern)]
-            names = [pattern] if pattern in geometry.panels else fits
-            if not names:
-                raise RegionError(_unknown_panel(pattern, list(geometry.panels)))
-            for name in names:
-                inside[geometry.panels[name].raw_index] = True
+        for name in self.panel_names(geometry):
+            inside[geometry.panels[name].raw_index] = True
         return inside
 
     def _inside_polygons(self, geometry: Geometry) -> NDArray[np.bool_]:
@@ -353,6 +365,26 @@ def points_in_polygon(
         crosses = (y0 > y) != (y1 > y)
         inside ^= crosses & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
     return inside
+
+
+def ellipse_polygon(corners: ArrayLike, n: int = 64) -> NDArray[np.float64]:
+    """Polygon of an ellipse.
+
+    Parameters
+    ----------
+    corners : array_like, shape (4, 2)
+        Corners in order of the parallelogram around the ellipse.
+    n : int
+        Corners of the polygon; they lie on the ellipse.
+
+    Returns
+    -------
+    ndarray, shape (n, 2)
+    """
+    box = np.asarray(corners, np.float64)
+    centre, along, across = box.mean(axis=0), (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
+    angle = 2 * np.pi * np.arange(n)[:, np.newaxis] / n
+    return np.asarray(centre + np.cos(angle) * along + np.sin(angle) * across)
 
 
 def _bounded(inside: NDArray[np.bool_], region: Region) -> ResolvedRegion:

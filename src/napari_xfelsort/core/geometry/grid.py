@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_xfelsort.core.errors import GeometryError
 from napari_xfelsort.core.geometry.panel import MAX_PIXELS, Panel
@@ -45,6 +45,18 @@ class Grid:
     def columns(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Fractional columns of laboratory x in m."""
         return np.asarray(self.column_of_axis + x / self.pixel)
+
+    def laboratory(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Laboratory (x, y) in m of points (row, column), fractions allowed; shape (n, 2)."""
+        rows, columns = np.asarray(points, np.float64).reshape(-1, 2).T
+        x = (columns - self.column_of_axis) * self.pixel
+        y = (self.row_of_axis - rows) * self.pixel
+        return np.stack([x, y], axis=1)
+
+    def picture(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Fractional (row, column) of laboratory (x, y) in m; the inverse of `laboratory`."""
+        x, y = np.asarray(points, np.float64).reshape(-1, 2).T
+        return np.stack([self.rows(y), self.columns(x)], axis=1)
 
     def cells(self, panel: Panel) -> Cells:
         """Row and column of the cell that holds each pixel centre; shape (ss, fs)."""
