@@ -55,6 +55,7 @@ class OpenFile:
         self.path = path
         self.identity = identity
         self.users = 0
+        self.retired = False
         self.cache_bytes = 0
         self.h5 = _open(path)
         self._datasets: dict[str, h5py.Dataset] = {}
@@ -122,6 +123,8 @@ class FilePool:
         finally:
             with self._lock:
                 opened.users -= 1
+                if opened.retired and not opened.users:
+                    opened.close()
                 self._trim()
 
     def _get(self, path: str) -> OpenFile:
@@ -130,9 +133,12 @@ class FilePool:
             self._pid = os.getpid()
         identity = _identity(path)
         opened = self._files.get(path)
-        if opened is not None and opened.identity != identity and not opened.users:
-            opened.close()
-            opened = None
+        if opened is not None and opened.identity != identity:
+            # A file changed in place that is open twice is one to HDF5, and stays as it was.
+            replaced = opened.identity[:2] != identity[:2]
+            if replaced or not opened.users:
+                self._retire(path)
+                opened = None
         if opened is None:
             opened = self._files[path] = OpenFile(path, identity)
         self._files.move_to_end(path)
@@ -149,12 +155,22 @@ class FilePool:
                 opened.close()
 
     def close(self, paths: Iterable[str]) -> None:
-        """Close these files, those that are open and not being read at this moment."""
+        """Close those of these files that are open; one being read, when that is done."""
         with self._lock:
             for path in map(os.path.abspath, paths):
-                opened = self._files.get(path)
-                if opened is not None and not opened.users:
-                    self._files.pop(path).close()
+                if path in self._files:
+                    self._retire(path)
+
+    def _retire(self, path: str) -> None:
+        opened = self._files.pop(path)
+        opened.retired = True
+        if not opened.users:
+            opened.close()
+
+    def open_paths(self) -> list[str]:
+        """The files that are open."""
+        with self._lock:
+            return list(self._files)
 
     def close_all(self) -> None:
         """Close every file that is not being read at this moment."""

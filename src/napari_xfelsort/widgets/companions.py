@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
 
+from napari_xfelsort.core.errors import XfelsortError
 from napari_xfelsort.core.readout import known_beam
 from napari_xfelsort.widgets import layers as drawn
 from napari_xfelsort.widgets.workers import Job, Report
@@ -69,15 +71,11 @@ class Companions:
         run = self._run()
         if run is None:
             return
-        peaks = self.layer(drawn.PEAKS)
-        if peaks is not None:
-            points = np.empty((0, 2)) if i is None else drawn.peak_points(run.stack, i)
-            if len(points) or len(peaks.data):
-                peaks.selected_data = set()
-                peaks.data = points
+        self._move_peaks(run, i)
         if i is None:
             return
-        self._move_rings(run, i)
+        with suppress(XfelsortError):  # an event that cannot be read says so on the canvas
+            self._move_rings(run, i)
         if self.layer(drawn.MASK) is not None and self._differs is not False:
             self._timer.start()
 
@@ -88,6 +86,18 @@ class Companions:
         self._differs = None
         if run is not None:
             self._beam = known_beam(run.stack, 0)
+
+    def _move_peaks(self, run: Run, i: int | None) -> None:
+        layer = self.layer(drawn.PEAKS)
+        if layer is None:
+            return
+        points = np.empty((0, 2))
+        with suppress(XfelsortError):
+            if i is not None:
+                points = drawn.peak_points(run.stack, i)
+        if len(points) or len(layer.data):
+            layer.selected_data = set()
+            layer.data = points
 
     def _move_rings(self, run: Run, i: int) -> None:
         rings, centre = self.layer(drawn.RINGS), self.layer(drawn.CENTRE)

@@ -144,7 +144,7 @@ def shown_colormap(name: str) -> Any:
     base = ensure_colormap(name)
     return Colormap(
         colors=base.colors,
-        name=base.name,
+        name=f"{base.name} + gaps",
         controls=base.controls,
         interpolation=base.interpolation,
         nan_color=NAN_COLOUR,
