@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
@@ -71,8 +71,19 @@ def help_text(shortcuts: tuple[Shortcut, ...]) -> str:
     return "\n".join(f"{' or '.join(names)}: {helps[action]}" for action, names in keys.items())
 
 
+class Bound(NamedTuple):
+    """Where a key is bound to what, and what was bound there before."""
+
+    owner: weakref.ref[Any]
+    key: str
+    function: Callable[[Any], Any]
+    before: Any
+
+
 class KeyBinder:
     """Binds shortcuts while it is open, and puts back what was bound before.
+
+    Of several that bind one key the last one has it; they may be closed in any order.
 
     Parameters
     ----------
@@ -84,6 +95,9 @@ class KeyBinder:
         Called with the action; held weakly.
     """
 
+    #: Those that are open.
+    _open: ClassVar[weakref.WeakSet[KeyBinder]] = weakref.WeakSet()
+
     def __init__(
         self, runs: ViewerRuns, shortcuts: tuple[Shortcut, ...], carry_out: Callable[[str], None]
     ) -> None:
@@ -94,28 +108,47 @@ class KeyBinder:
         self._focus: Any = None
         self._timer = QTimer()
         self._timer.timeout.connect(self._repeat)
-        #: Where keys are bound, and what was bound there before.
-        self._bound: list[tuple[weakref.ref[Any], str, Any]] = []
+        self._bound: list[Bound] = []
+        self._open.add(self)
         runs.layers_changed.connect(self.bind)
         self.bind()
 
     def bind(self) -> None:
         """Bind the keys on the viewer and on every layer of a run, once each."""
-        done = {(id(owner()), key) for owner, key, _ in self._bound if owner() is not None}
+        self._bound = [bound for bound in self._bound if bound.owner() is not None]
+        done = {(id(bound.owner()), bound.key) for bound in self._bound}
         for owner, shortcut in self._places():
             if (id(owner), shortcut.key) not in done:
-                before = owner.bind_key(shortcut.key, self._function(shortcut), overwrite=True)
-                self._bound.append((weakref.ref(owner), shortcut.key, before))
+                function = self._function(shortcut)
+                before = owner.bind_key(shortcut.key, function, overwrite=True)
+                self._bound.append(Bound(weakref.ref(owner), shortcut.key, function, before))
 
     def close(self) -> None:
-        """Take all bindings back."""
-        self._timer.stop()
+        """Take all bindings back; safe to repeat."""
+        self.release()
         self._runs.layers_changed.disconnect(self.bind)
-        for reference, key, before in self._bound:
-            owner = reference()
+        self._open.discard(self)
+        for bound in self._bound:
+            owner = bound.owner()
             if owner is not None:
-                owner.bind_key(key, before, overwrite=True)
+                self._unbind(owner, bound)
         self._bound.clear()
+
+    def _unbind(self, owner: Any, bound: Bound) -> None:
+        now = owner.bind_key(bound.key, None)
+        if now is bound.function:
+            now = bound.before
+        else:  # bound anew meanwhile: whoever did so must not put this one back
+            for binder in self._open:
+                binder._forget(bound)
+        if now is not None:
+            owner.bind_key(bound.key, now)
+
+    def _forget(self, gone: Bound) -> None:
+        self._bound = [
+            bound._replace(before=gone.before) if bound.before is gone.function else bound
+            for bound in self._bound
+        ]
 
     def _places(self) -> Iterator[tuple[Any, Shortcut]]:
         viewer = self._runs.viewer
@@ -141,8 +174,8 @@ class KeyBinder:
             once(_)
             yield
             binder = held()
-            if binder is not None:
-                binder.release()
+            if binder is not None and binder._held == shortcut:
+                binder.release()  # else another key went down meanwhile and is held
 
         return while_held if shortcut.repeats else once
 
@@ -158,7 +191,7 @@ class KeyBinder:
 
     def release(self) -> None:
         """The key went up: stop at once; nothing is queued."""
-        self._held = None
+        self._held = self._focus = None
         self._timer.stop()
 
     def _repeat(self) -> None:

@@ -1,0 +1,223 @@
+"""What the Label dock is made of: the event and its label, buttons, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QGridLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_tally import LabelTally
+from napari_xfelsort.widgets.dock import button, row
+from napari_xfelsort.widgets.keys import LABEL, TABLE, help_text
+from napari_xfelsort.widgets.overlay import COLOURS, OTHER_COLOUR
+
+if TYPE_CHECKING:
+    from napari_xfelsort.widgets.label_dock import LabelDock
+
+_SHORTCUTS = {shortcut.action: shortcut for shortcut in LABEL}
+_TITLES = {"good": "Good", "bad": "Bad", "ignore": "Ignore", "clear": "Take back"}
+
+
+class EventPanel(QWidget):
+    """The event shown and its label, large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = QLabel()
+        self.place.setObjectName("event_number")
+        self.name = QElidingLabel()
+        self.name.setObjectName("event_name")
+        self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.label = QLabel()
+        self.label.setObjectName("event_label")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 4, 0, 4)
+        column.setSpacing(2)
+        for widget in (self.place, self.name, self.label):
+            widget.setTextFormat(Qt.TextFormat.PlainText)
+            column.addWidget(widget)
+
+    def show_nothing(self, why: str) -> None:
+        """There is no event to label."""
+        self.place.setText(why)
+        self.name.setText("")
+        self.name.setToolTip("")
+        self._show_label(None, "")
+
+    def show_event(self, event: EventId, i: int, n: int, label: str | None) -> None:
+        """Show an event and its label."""
+        self.place.setText(f"event {i} of {n}")
+        self.name.setText(event.short)
+        self.name.setToolTip(str(event))
+        self._show_label(label, "no label")
+
+    def _show_label(self, label: str | None, otherwise: str) -> None:
+        colour = "#8a8f98" if label is None else COLOURS.get(label, OTHER_COLOUR)
+        style = f"font-size: 22px; font-weight: 600; padding: 0; margin: 0; color: {colour};"
+        self.label.setStyleSheet(style)
+        self.label.setText(otherwise if label is None else label)
+
+
+class LabelButtons(QWidget):
+    """A button for each label, with its key.
+
+    Parameters
+    ----------
+    label : callable
+        Called with the action of the table of shortcuts.
+    """
+
+    def __init__(self, label: Callable[[str], None]) -> None:
+        super().__init__()
+        self._label = label
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(6)
+        for number, (action, title) in enumerate(_TITLES.items()):
+            shortcut = _SHORTCUTS[action]
+            made = button(
+                f"{title}  ({shortcut.key})",
+                f"label_{action}",
+                f"{shortcut.help.capitalize()}; key {shortcut.key}",
+                self._clicked,
+            )
+            made.setProperty("action", action)
+            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # the keys stay with the picture
+            made.setStyleSheet(_style(COLOURS.get(action)))
+            grid.addWidget(made, number // 2, number % 2)
+
+    def _clicked(self) -> None:
+        sender = self.sender()
+        assert sender is not None
+        self._label(sender.property("action"))
+
+
+def _style(colour: str | None) -> str:
+    size = "min-height: 26px; font-size: 14px; font-weight: 600;"
+    if colour is None:
+        return f"QPushButton {{ {size} }}"
+    return (
+        f"QPushButton {{ {size} background-color: {colour}; color: #14161a; }}"
+        f"QPushButton:hover {{ border: 2px solid white; }}"
+        "QPushButton:disabled { background-color: #4a4f57; color: #8a8f98; }"
+    )
+
+
+class TallyPanel(QWidget):
+    """How many events are labelled as what, and what is done with the labels.
+
+    Parameters
+    ----------
+    next_unlabelled, write_lists, reload : callable
+        What the buttons do.
+    """
+
+    def __init__(
+        self,
+        next_unlabelled: Callable[[], None],
+        write_lists: Callable[[], None],
+        reload: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        key = _SHORTCUTS["unlabelled"]
+        self.next_button = button(
+            f"Next unlabelled  ({key.key})",
+            "next_unlabelled",
+            f"{key.help.capitalize()}; key {key.key}",
+            next_unlabelled,
+        )
+        self.lists_button = button(
+            "Write lists",
+            "write_lists",
+            "Write a list of events for each class (good.lst, …) into the label folder",
+            write_lists,
+        )
+        self.reload_button = button(
+            "Reload", "reload", "Read the label folder again: others' labels too", reload
+        )
+        self.counts = QLabel()
+        self.counts.setObjectName("counts")
+        self.counts.setWordWrap(True)
+        self.counts.setTextFormat(Qt.TextFormat.PlainText)
+        self.total = QLabel()
+        self.total.setObjectName("total")
+        self.total.setWordWrap(True)
+        self.bar = QProgressBar()
+        self.bar.setObjectName("labelled")
+        self.bar.setToolTip("Share of the run's events that have a label")
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(6)
+        self.bar.setStyleSheet(
+            "QProgressBar { border: none; background: #3a3f47; }"
+            f"QProgressBar::chunk {{ background: {OTHER_COLOUR}; }}"
+        )
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.next_button)
+        column.addWidget(self.counts)
+        column.addWidget(self.bar)
+        column.addWidget(self.total)
+        column.addLayout(row(self.lists_button, self.reload_button))
+        for made in self._buttons():
+            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+    def _buttons(self) -> tuple[QPushButton, ...]:
+        return self.next_button, self.lists_button, self.reload_button
+
+    def set_ready(self, ready: bool) -> None:
+        """Whether the buttons may be used."""
+        for made in self._buttons():
+            made.setEnabled(ready)
+
+    def show_nothing(self) -> None:
+        """There is no run."""
+        self.counts.setText("")
+        self.total.setText("")
+        self.bar.setMaximum(1)
+        self.bar.setValue(0)
+
+    def show_tally(self, tally: LabelTally, n_elsewhere: int, is_read: bool) -> None:
+        """Show the labels of a run, and how many of the folder are of other events."""
+        if not is_read:
+            self.show_nothing()
+            self.total.setText("The labels are being read …")
+            return
+        counts = {"good": 0, "bad": 0, **tally.counts}
+        self.counts.setText("   ".join(f"{name}: {count}" for name, count in counts.items()))
+        elsewhere = f"; {n_elsewhere} labels of other events" if n_elsewhere else ""
+        self.total.setText(f"{tally.n_labelled} of {len(tally)} labelled{elsewhere}")
+        self.bar.setMaximum(len(tally))
+        self.bar.setValue(tally.n_labelled)
+
+
+def lay_out(dock: LabelDock) -> None:
+    """Put the parts of the dock below one another."""
+    form = QFormLayout()
+    form.setContentsMargins(0, 0, 0, 0)
+    form.addRow("Run", dock.chooser)
+    form.addRow("Labels in", dock.folder)
+    form.addRow("Labeller", dock.labeller)
+    table = QLabel(help_text(TABLE))
+    table.setObjectName("shortcuts")
+    table.setWordWrap(True)
+    dock.advance.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    then = row("After labelling go to", dock.advance)
+    parts: list[Any] = [form, dock.event_panel, dock.buttons, then, dock.message]
+    for part in (*parts, dock.tally_panel, table):
+        if isinstance(part, QWidget):
+            dock.body.addWidget(part)
+        else:
+            dock.body.addLayout(part)
+    dock.body.addStretch(1)
