@@ -36,6 +36,11 @@ class ViewerRuns:
     ----------
     viewer : ViewerModel
         Held weakly.
+
+    Attributes
+    ----------
+    model_path : str or None
+        The model file that was saved or loaded last.
     """
 
     #: Runs came or went.
@@ -46,10 +51,13 @@ class ViewerRuns:
     layers_changed = Signal()
     #: Something the user should know: a sentence.
     warned = Signal(str)
+    #: A model file was saved or loaded: its path.
+    model_saved = Signal(str)
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
         self.runs: list[Run] = []
+        self.model_path: str | None = None
         self._active: Run | None = None
         self._told: set[str] = set()
         self._keys: KeyBinder | None = None
@@ -92,6 +100,11 @@ class ViewerRuns:
         run.go_to(0)
         viewer.layers.selection.active = run.layer
         return run
+
+    def use_model(self, path: str) -> None:
+        """Remember the model file that was saved or loaded, and tell other docks."""
+        self.model_path = path
+        self.model_saved.emit(path)
 
     # --- napari's events ----------------------------------------------------------------
 
