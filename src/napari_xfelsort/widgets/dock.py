@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -72,6 +72,14 @@ class Dock(QScrollArea):
                 self._docked = False
                 self.release()
         return bool(super().event(event))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)
+        """Stay wide enough for what is shown: docks scroll up and down only."""
+        if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
+            needed = self.widget().minimumSizeHint().width()
+            bar = self.verticalScrollBar().sizeHint().width()
+            self.setMinimumWidth(max(MINIMUM_WIDTH, needed + bar))
+        return bool(super().eventFilter(watched, event))
 
     def release(self) -> None:
         """Let go of callbacks and stop work; the dock was closed. Extended by subclasses."""

@@ -129,7 +129,10 @@ class ViewerRuns:
         self._bind_keys()
 
     def _on_layers(self, event: Any = None) -> None:
+        had_none = not self.runs
         self._take_in()
+        if had_none and self.runs:  # napari begins in the middle
+            self.runs[0].go_to(0)
         viewer = self._viewer()
         for layer in () if viewer is None else viewer.layers:
             # A mask follows the event: what was painted into it would be lost.
