@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import math
 import weakref
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,13 +56,17 @@ class FrameStore:
         self._loader = FrameLoader(_weak(self._load), CACHE)
         self._prefetcher = Prefetcher(_weak(self.get))
         self._shown: int | None = None
-        self._finalizer = weakref.finalize(
-            self, _forget, self._number, self._prefetcher, stack.sources
-        )
+        holdings = (self._number, self._loader, self._prefetcher, stack.sources)
+        self._finalizer = weakref.finalize(self, _forget_beside, *holdings)
+        self._finalizer.atexit = False
 
     def close(self) -> None:
-        """Give up cached frames, open files and the background thread; safe to repeat."""
-        self._finalizer()
+        """Give up cached frames, open files and the background thread; safe to repeat.
+
+        Frames asked for later are read again, and not kept.
+        """
+        if (found := self._finalizer.detach()) is not None:
+            _forget(*found[2])
 
     @property
     def fetching(self) -> bool:
@@ -70,7 +76,12 @@ class FrameStore:
     def get(self, i: int) -> NDArray[np.float32]:
         """The picture of event ``i``; not to be written to."""
         source, _ = self.stack.locate(i)
-        return self._loader.get((self._number, i, _token(source)))
+        key = (self._number, i, _token(source))
+        kept = CACHE.get(key)
+        if kept is not None:
+            self.failures.pop(i, None)  # the file was away for a while
+            return kept
+        return self._loader.get(key)
 
     def changed(self, i: int) -> bool:
         """Whether the file of event ``i`` changed on disk since it was opened."""
@@ -177,7 +188,7 @@ def shown_frame(stack: EventStack, i: int) -> NDArray[np.float32]:
         bad = flagged if bad is None else bad if flagged is None else bad | flagged
     frame = raw if raw.dtype == np.float32 else _as_float32(raw)
     if bad is not None:
-        frame[bad] = np.nan
+        np.copyto(frame, np.float32(np.nan), where=bad)
     for part in source.missing_parts(index):
         frame[part] = np.nan
     if geometry is None:
@@ -225,8 +236,21 @@ def _weak(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return call
 
 
-def _forget(number: int, prefetcher: Prefetcher, sources: Sequence[EventSource]) -> None:
+def _forget(
+    number: int, loader: FrameLoader, prefetcher: Prefetcher, sources: Sequence[EventSource]
+) -> None:
     prefetcher.close()
+    loader.close()
     CACHE.drop(lambda key: key[0] == number)
     for source in sources:
         source.close()
+
+
+def _forget_beside(*holdings: Any) -> None:
+    """The same for a store that nobody closed: in a thread that holds no lock.
+
+    Garbage is collected in whatever thread runs, maybe one that holds the lock of the
+    cache, of the open files or of HDF5. `threading.Thread` would take a lock itself.
+    """
+    with suppress(RuntimeError):  # the process ends
+        _thread.start_new_thread(_forget, holdings)

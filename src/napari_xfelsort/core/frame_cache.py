@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
@@ -76,15 +78,14 @@ class FrameCache:
 
     def put(self, key: Hashable, frame: Frame) -> None:
         """Keep a frame; one that is larger than the budget is not kept."""
-        if frame.nbytes > self._limit:
-            return
         with self._lock:
             before = self._frames.pop(key, None)
             if before is not None:
                 self._bytes -= before.nbytes
-            self._frames[key] = frame
-            self._bytes += frame.nbytes
-            self._trim()
+            if frame.nbytes <= self._limit:
+                self._frames[key] = frame
+                self._bytes += frame.nbytes
+                self._trim()
 
     def drop(self, wanted: Callable[[Any], bool]) -> None:
         """Give up the frames whose key is wanted to go."""
@@ -114,6 +115,12 @@ class FrameLoader:
         self._cache = cache
         self._lock = threading.Lock()
         self._loading: dict[Hashable, Future[Frame]] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """Put nothing into the cache any more, not even what is being loaded now."""
+        with self._lock:
+            self._closed = True
 
     def get(self, key: Hashable) -> Frame:
         """The frame, from the cache, from a load in progress, or loaded now."""
@@ -129,8 +136,9 @@ class FrameLoader:
             return running.result()
         try:
             frame, keep = self._load(key)
-            if keep:
-                self._cache.put(key, frame)
+            with self._lock:
+                if keep and not self._closed:
+                    self._cache.put(key, frame)
             mine.set_result(frame)
             return frame
         except BaseException as error:
@@ -139,6 +147,16 @@ class FrameLoader:
         finally:
             with self._lock:
                 del self._loading[key]
+
+
+#: Those that had a thread; it must not read while the process ends.
+_PREFETCHERS: weakref.WeakSet[Prefetcher] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_threads() -> None:
+    for prefetcher in list(_PREFETCHERS):
+        prefetcher.close()
 
 
 class Prefetcher:
@@ -170,10 +188,10 @@ class Prefetcher:
             self._wanted = list(items)
             self._not_before = time.monotonic() + delay
             if self._thread is None and self._wanted:
-                self._thread = threading.Thread(
-                    target=self._work, name="xfelsort-prefetch", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="xfelsort-prefetch", daemon=True)
+                thread.start()
+                self._thread = thread
+                _PREFETCHERS.add(self)
             self._changed.notify_all()
 
     @property

@@ -52,10 +52,10 @@ def read_out(frames: BrowsedFrames, i: int, y: float, x: float) -> Readout:
     """
     stack = frames.stack
     name = str(stack.event_id(i))
-    row, column = math.floor(y + 0.5), math.floor(x + 0.5)
     height, width = stack.assembled_shape
-    if not (0 <= row < height and 0 <= column < width):
+    if not (-0.5 <= y < height - 0.5 and -0.5 <= x < width - 0.5):
         return Readout(i, name, "", None, math.nan, math.nan, math.nan)
+    row, column = math.floor(y + 0.5), math.floor(x + 0.5)
     index = raw_index(stack, row, column)
     value = float(frames.store.get(i)[row, column]) if index is not None else math.nan
     geometry = stack.geometry

@@ -49,7 +49,7 @@ def ring_radius(
     float
         NaN when this resolution is not scattered forwards, or a number is not known.
     """
-    if not (photon_energy > 0 and camera_length > 0 and pixel_size > 0 and resolution > 0):
+    if not all(0 < n < math.inf for n in (resolution, photon_energy, camera_length, pixel_size)):
         return math.nan
     sine = HC / photon_energy / _ANGSTROM / (2 * resolution)
     if sine >= math.sin(math.pi / 4):

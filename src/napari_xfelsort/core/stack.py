@@ -273,11 +273,14 @@ class EventStack:
         Returns
         -------
         ndarray, shape (points, 2)
-            (y, x), to the nearest pixel with a geometry; NaN where the picture does not
-            show the pixel.
+            (y, x), to the nearest pixel with a geometry; NaN outside of the frame and of
+            all panels.
         """
         if self.geometry is None:
-            return np.column_stack([ss, fs]).astype(np.float64)
+            points = np.column_stack([ss, fs]).astype(np.float64)
+            last = np.array(self.assembled_shape) - 0.5
+            points[~((points >= -0.5) & (points < last)).all(axis=1)] = np.nan
+            return points
         return self.geometry.picture_points(fs, ss)
 
     def close(self) -> None:

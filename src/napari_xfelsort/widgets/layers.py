@@ -40,6 +40,9 @@ EVENTS, MASK, PEAKS, PANELS, RINGS, CENTRE = (
     "centre",
 )
 
+#: Roles of layers that show what the files say and are not to be edited.
+SHOWN_ONLY = (MASK, PEAKS, PANELS, RINGS, CENTRE)
+
 #: Pixels that were not measured, unlike any shade of grey.
 NAN_COLOUR = (0.13, 0.19, 0.33, 1.0)
 #: Colour of a masked pixel by reason; the first that applies is shown.
@@ -101,6 +104,7 @@ def events_layer(frames: BrowsedFrames, opened: Opened, run: str, name: str) -> 
         "colormap": shown_colormap("gray"),
         "interpolation2d": "nearest",
         "cache": False,  # the frames have a cache of their own, with a budget
+        "projection_mode": "none",  # the mean over one event would be one more pass
         "rgb": False,
         "metadata": {
             KEY: {

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.geometry import masks, points
 from napari_xfelsort.core.geometry.crystfel import parse_crystfel, read_crystfel
+from napari_xfelsort.core.geometry.grid import nearest
 from napari_xfelsort.core.geometry.panel import Dim, Panel
 from napari_xfelsort.core.geometry.picture import Picture
 from napari_xfelsort.core.geometry.simple import describe_single_panel
@@ -151,6 +152,8 @@ class Geometry(Picture):
     ) -> NDArray[np.float64]:
         """Where points of the raw frame lie in the picture, to the nearest pixel.
 
+        A pixel that shares its cell with another, and is not the one shown, lies there too.
+
         Parameters
         ----------
         fs, ss : ndarray, shape (points,)
@@ -160,7 +163,7 @@ class Geometry(Picture):
         Returns
         -------
         ndarray, shape (points, 2)
-            (y, x); NaN where the picture does not show the pixel.
+            (y, x); NaN outside of the frame and of all panels.
         """
         width = self.raw_shape[-1]
         height = math.prod(self.raw_shape[:-1])
@@ -172,7 +175,21 @@ class Geometry(Picture):
         cell = np.where(inside, self._tables("auto").cell_of_raw[flat], -1)
         points = np.stack(np.divmod(cell, self.shape[1]), axis=-1).astype(np.float64)
         points[cell < 0] = np.nan
+        for k in np.flatnonzero(inside & (cell < 0)):
+            points[k] = self._true_place(int(flat[k]))
         return points
+
+    def _true_place(self, flat: int) -> tuple[float, float]:
+        """Cell (y, x) that a raw pixel's own position lies in, NaN in no panel."""
+        index = tuple(int(i) for i in np.unravel_index(flat, self.raw_shape))
+        panel = self._panel_of(index)
+        if panel is None:
+            return math.nan, math.nan
+        f, s = self._along(panel, index)
+        grid = self.grid
+        row = grid.rows(panel.position(f + 0.5, s + 0.5, 1))
+        column = grid.columns(panel.position(f + 0.5, s + 0.5, 0))
+        return float(nearest(row)), float(nearest(column))
 
     def panel_at(self, y: float, x: float) -> str | None:
         """Name of the panel shown at a point of the picture, None in a gap."""
@@ -188,6 +205,16 @@ class Geometry(Picture):
             ):
                 return panel
         return None
+
+    @staticmethod
+    def _along(panel: Panel, index: tuple[int, ...]) -> tuple[int, int]:
+        """(fs, ss) in its panel of a raw pixel."""
+        s, f = (
+            i - place.start
+            for i, place in zip(index, panel.raw_index, strict=True)
+            if isinstance(place, slice)
+        )
+        return (s, f) if panel.transposed else (f, s)
 
     def q_at(
         self,
@@ -218,12 +245,7 @@ class Geometry(Picture):
         energy, offset = self._beam(photon_energy, camera_length)
         if index is None or panel is None or math.isnan(energy + offset):
             return math.nan
-        along = [
-            i - place.start
-            for i, place in zip(index, panel.raw_index, strict=True)
-            if isinstance(place, slice)
-        ]
-        s, f = along[::-1] if panel.transposed else along
+        f, s = self._along(panel, index)
         place = [panel.position(f + 0.5, s + 0.5, axis) for axis in range(3)]
         return float(points.momentum_transfer(place[0], place[1], place[2] + offset, energy))
 
