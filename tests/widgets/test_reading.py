@@ -95,7 +95,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
     with pytest.raises(XfelsortError, match="does not exist"):
         read_run(str(tmp_path / "absent.cxi"))
     (tmp_path / "bad.geom").write_text("p/min_fs = x\n")
-    with pytest.raises(GeometryError, match="bad.geom"):
+    with pytest.raises(GeometryError, match=r"bad\.geom"):
         read_geometry(str(tmp_path / "bad.geom"))
 
 

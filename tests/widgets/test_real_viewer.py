@@ -76,10 +76,12 @@ def picture(run):
     return run.frames.store.get(run.current)
 
 
-def test_a_run_is_opened_by_napari_itself(shown, simulated):
+def test_a_run_is_opened_by_napari_itself(shown, simulated, qtbot):
     run = opened(shown, simulated.data)
     kinds = {drawn.role_of(layer): type(layer).__name__ for layer in shown.layers}
     assert kinds == {"events": "Image", "mask": "Labels", "peaks": "Points"}
+    assert run.current == 0
+    qtbot.waitUntil(lambda: shown.layers.selection.active is run.layer)
     assert tuple(shown.dims.axis_labels)[-3:] == ("event", "y", "x")
     assert len(run.layer.metadata["napari_xfelsort"]["stack"]) == 40
     before = len(run.companions.layer(drawn.PEAKS).data)

@@ -203,8 +203,10 @@ def test_a_geometry_is_applied_and_taken_away(open_run, viewer, simulated):
     assert runs_of(viewer).runs == [run]
 
 
-def test_a_mask_cannot_be_painted_and_lost(run):
-    assert not run.companions.layer(drawn.MASK).editable
+def test_what_the_files_say_cannot_be_painted_or_moved_and_lost(run):
+    layers = run.companions.layers()
+    assert len(layers) == 5
+    assert not any(layer.editable for layer in layers)
 
 
 def test_the_whole_run_is_never_loaded(run, viewer, qtbot):

@@ -73,7 +73,7 @@ class Dock(QScrollArea):
                 self.release()
         return bool(super().event(event))
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Stay wide enough for what is shown: docks scroll up and down only."""
         if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
             needed = self.widget().minimumSizeHint().width()

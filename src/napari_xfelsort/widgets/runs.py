@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_xfelsort.widgets import keys
 from napari_xfelsort.widgets import layers as drawn
@@ -133,12 +134,27 @@ class ViewerRuns:
         self._take_in()
         if had_none and self.runs:  # napari begins in the middle
             self.runs[0].go_to(0)
+        self._protect()
+        added = getattr(event, "value", None)
+        if event is not None and event.type == "inserted" and self.of_layer(added) is not None:
+            QTimer.singleShot(0, self._select_events)
+        self.layers_changed.emit()
+
+    def _protect(self) -> None:
+        """Keep keys and mouse from changing what the files say: it would not be kept."""
         viewer = self._viewer()
         for layer in () if viewer is None else viewer.layers:
-            # A mask follows the event: what was painted into it would be lost.
-            if drawn.role_of(layer) == drawn.MASK and layer.editable:
+            if drawn.role_of(layer) in drawn.SHOWN_ONLY and layer.editable:
                 layer.editable = False
-        self.layers_changed.emit()
+
+    def _select_events(self) -> None:
+        """After a run is opened its events are selected, not the layer that came last."""
+        viewer = self._viewer()
+        layer = None if viewer is None else viewer.layers.selection.active
+        if layer is not None and drawn.role_of(layer) in drawn.SHOWN_ONLY:
+            run = self.of_layer(layer)
+            if run is not None:
+                self.activate(run)
 
     def _take_in(self) -> None:
         """Make the runs those of the layers that are there."""
