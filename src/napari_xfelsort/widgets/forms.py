@@ -170,12 +170,12 @@ class SettingsForm(QWidget):
         column.addWidget(self.message)
 
     def _more(self, fields: list[dataclasses.Field[Any]]) -> QCollapsible:
-        more = QCollapsible("More")
+        more = QCollapsible("More", expandedIcon="▼", collapsedIcon="▶")
         more.setObjectName("settings_more")
         more.setDuration(0)
         held = QWidget()
         held.setLayout(self._form(fields))
-        more.setContent(held)
+        more.addWidget(held)
         more.collapse(animate=False)
         return more
 

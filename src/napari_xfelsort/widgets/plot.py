@@ -27,7 +27,8 @@ _PICTURES = "Picture (*.png);;Vector graphics (*.svg);;Document (*.pdf)"
 _ENDINGS = (".png", ".svg", ".pdf")
 #: Dots per inch of a saved picture.
 _SAVED_DPI = 200
-_FONT = {"font.size": 8.0, "svg.fonttype": "none", "pdf.fonttype": 42}
+#: Text of all plots; in saved pictures words stay words.
+FONT = {"font.size": 8.0, "svg.fonttype": "none", "pdf.fonttype": 42}
 
 
 class Plot(QWidget):
@@ -126,7 +127,7 @@ class Plot(QWidget):
 
         assert self._drawing is not None
         size = tuple(self._canvas.figure.get_size_inches())
-        with style.context(["default", _FONT]), atomic_write(path, overwrite=replace) as target:
+        with style.context(["default", FONT]), atomic_write(path, overwrite=replace) as target:
             figure = Figure(figsize=size, layout="constrained")
             self._drawing(figure)
             ending = os.path.splitext(path)[1][1:].lower()
@@ -165,7 +166,7 @@ def _themed(theme: str) -> Iterator[str]:
         "legend.facecolor": background,
         "grid.color": colours.secondary.as_hex(),
     }
-    with style.context(["default", _FONT, rules]):
+    with style.context(["default", FONT, rules]):
         yield background
 
 

@@ -14,7 +14,7 @@ _CELL, _LINE, _AROUND = 34, 17, 130
 #: Fewer classes than this are drawn as if they were this many, so that cells look square.
 _FEW = 3
 #: Letters of a class name that are shown beside the matrix.
-_LETTERS = 14
+_LETTERS = 12
 #: Row percentages from which the text in a cell is light.
 _DARK = 55
 
@@ -35,9 +35,11 @@ def draw_metrics(figure: Figure, metrics: Mapping[str, Any]) -> None:
         From `core.metrics.evaluate`.
     """
     heights = [_matrix_height(metrics), _report_height(metrics)]
-    matrix, report = figure.subplots(2, 1, height_ratios=heights)
-    draw_confusion(matrix, metrics)
-    draw_report(report, metrics)
+    above, below = figure.subfigures(2, 1, height_ratios=heights)
+    for part in (above, below):
+        part.set_facecolor("none")
+    draw_confusion(above.subplots(), metrics)
+    draw_report(below.add_axes((0.02, 0, 0.96, 1)), metrics)
 
 
 def draw_confusion(axes: Axes, metrics: Mapping[str, Any]) -> None:
@@ -48,12 +50,14 @@ def draw_confusion(axes: Axes, metrics: Mapping[str, Any]) -> None:
     shares = [[0.0 if p is None else p for p in row] for row in percents]
     axes.imshow(shares, cmap=colormaps["Blues"], vmin=0, vmax=100, aspect="auto")
     wide = len(metrics["columns"])
-    size = 8.0 if wide <= 5 else 6.5 if wide <= 8 else 5.5
+    size = 8.0 if wide <= 4 else 6.5 if wide <= 7 else 4.5
     for row, (numbers, parts) in enumerate(zip(counts, percents, strict=True)):
         for column, (count, percent) in enumerate(zip(numbers, parts, strict=True)):
             text = f"{count}" if percent is None else f"{count}\n{_in_cell(percent, wide)}"
             colour = "white" if (percent or 0) > _DARK else "#10243e"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+            shown = axes.text(column, row, text, ha="center", va="center", color=colour)
+            shown.set_fontsize(size)
+            shown.set_in_layout(False)  # it lies in its cell, whose size is that of the axes
     columns = [_short(name) for name in metrics["columns"]]
     turned = max(map(len, columns)) * wide > 30
     axes.set_xticks(
@@ -78,14 +82,15 @@ def draw_report(axes: Axes, metrics: Mapping[str, Any]) -> None:
         rows.append((_short(name), *shares, str(values["support"])))
     means = [_percent(metrics["macro"][key]) for key in ("precision", "recall", "f1")]
     rows.append(("mean", *means, str(metrics["n"])))
-    rates = f"accuracy {_percent(metrics['accuracy'])}    "
-    rates += f"misclassified {_percent(metrics['misclassification_rate'])}"
+    rates = [
+        f"accuracy {_percent(metrics['accuracy'])}, "
+        f"misclassified {_percent(metrics['misclassification_rate'])}"
+    ]
     if metrics["unsure_rate"]:
-        rates += f"    unsure {_percent(metrics['unsure_rate'])}"
+        rates.append(f"unsure {_percent(metrics['unsure_rate'])}")
     axes.set_axis_off()
-    lines = len(rows) + 1
     axes.set_xlim(0, 1)
-    axes.set_ylim(lines, 0)
+    axes.set_ylim(_report_lines(metrics), 0)
     places = (0.0, 0.44, 0.62, 0.8, 1.0)
     for number, row in enumerate(rows):
         weight = "bold" if number == 0 else "normal"
@@ -94,7 +99,8 @@ def draw_report(axes: Axes, metrics: Mapping[str, Any]) -> None:
             axes.text(place, number + 0.5, text, ha=side, va="center", weight=weight)
     for line in (1, len(rows) - 1, len(rows)):
         axes.axhline(line, linewidth=0.6, color=axes.xaxis.label.get_color())
-    axes.text(0, lines - 0.4, rates, ha="left", va="center")
+    for number, rate in enumerate(rates, len(rows)):
+        axes.text(0, number + 0.5, rate, ha="left", va="center")
 
 
 def _matrix_height(metrics: Mapping[str, Any]) -> int:
@@ -102,11 +108,16 @@ def _matrix_height(metrics: Mapping[str, Any]) -> int:
 
 
 def _report_height(metrics: Mapping[str, Any]) -> int:
-    return (len(metrics["classes"]) + 4) * _LINE
+    return _report_lines(metrics) * _LINE
+
+
+def _report_lines(metrics: Mapping[str, Any]) -> int:
+    """The head, classes, their mean, and one or two lines of rates."""
+    return len(metrics["classes"]) + 3 + bool(metrics["unsure_rate"])
 
 
 def _in_cell(percent: float, wide: int) -> str:
-    return f"{percent:.1f} %" if wide <= 5 else f"{percent:.0f}%"
+    return f"{percent:.1f} %" if wide <= 4 else f"{percent:.0f} %"
 
 
 def _percent(share: float | None) -> str:

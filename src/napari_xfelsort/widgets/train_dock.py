@@ -67,18 +67,18 @@ class TrainDock(Dock):
         self._run = run
         if run is not None:
             run.labelled.connect(self._follow_labels)
+            self._followed = self.labels.path() or ""
         self.region.set_run(run)
         self._follow_labels()
         self._count()
         self.set_busy(self.job is not None)
 
     def _follow_labels(self) -> None:
-        """Use the folder that the run is labelled in, unless another was chosen here."""
+        """Use the folder that the run is labelled in, unless another was chosen for it."""
         store = None if self._run is None else self._run.labels
-        folder = "" if store is None else str(store.folder)
-        if (self.labels.path() or "") == self._followed:
-            self.labels.set_paths(*([folder] if folder else []))
-            self._followed = folder
+        if store is not None and (self.labels.path() or "") == self._followed:
+            self._followed = str(store.folder)
+            self.labels.set_paths(self._followed)
         self._timer.start()
 
     def _count(self, *_: Any) -> None:
@@ -172,6 +172,10 @@ class TrainDock(Dock):
         self.notes.setText("\n".join([*summary, *notes]))
         self.results.setVisible(True)
         self.set_busy(self.job is not None)
+        QTimer.singleShot(0, self._scroll_to_results)
+
+    def _scroll_to_results(self) -> None:
+        self.ensureWidgetVisible(self.results, 0, 0)
 
     def save(self) -> None:
         """Save the model to the file that was entered, asking before one is replaced."""

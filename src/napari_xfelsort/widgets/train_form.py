@@ -37,6 +37,7 @@ class TrainForm(SettingsForm):
         box = self.share.native
         box.setObjectName("test_percent")
         box.setSuffix(" %")
+        box.setDecimals(1)
         box.setSingleStep(5)
         tip = "Share of the labelled events that only tests; the others train. Default: 30 %."
         box.setToolTip(tip)
