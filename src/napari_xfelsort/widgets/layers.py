@@ -55,8 +55,10 @@ MASK_COLOURS: tuple[tuple[Reason, str, str], ...] = (
 PEAK_COLOUR, PANEL_COLOUR, RING_COLOUR = "#39e639", "#4cc3ff", "#ffd166"
 #: Events that contrast is judged from, spread over the run.
 _CONTRAST_EVENTS = 4
-#: Diameter in pixels of a peak's circle.
-_PEAK_SIZE = 12
+#: Lines are this part of the picture wide, so that they are seen when all of it is.
+_STROKE = 1 / 700
+#: Least diameter of a peak's circle in pixels, and as a part of the picture.
+_PEAK_PIXELS, _PEAK_PART = 12.0, 1 / 100
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -165,10 +167,12 @@ def mask_layer(stack: EventStack, mask: PixelMask | None = None) -> LayerData | 
     colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
     for value in range(1, 16):
         colours[value] = next(c for reason, c, _ in MASK_COLOURS if value & reason)
+    colormap = DirectLabelColormap(color_dict=colours)
+    colormap.map(reasons[:1, :1])  # compiles for a second, better here than in the window
     keywords = {
         "name": "mask",
         "opacity": 0.55,
-        "colormap": DirectLabelColormap(color_dict=colours),
+        "colormap": colormap,
         "metadata": {KEY: {"role": MASK}},
     }
     return reasons, keywords, "labels"
@@ -179,11 +183,11 @@ def peaks_layer(stack: EventStack, i: int) -> LayerData:
     keywords = {
         "name": "peaks",
         "ndim": 2,
-        "size": _PEAK_SIZE,
+        "size": max(_PEAK_PIXELS, _PEAK_PART * max(stack.assembled_shape)),
         "symbol": "disc",
         "face_color": "transparent",
         "border_color": PEAK_COLOUR,
-        "border_width": 1.5,
+        "border_width": 1.5 * _stroke(stack.assembled_shape),
         "border_width_is_relative": False,
         "metadata": {KEY: {"role": PEAKS}},
     }
@@ -211,7 +215,7 @@ def panels_layer(geometry: Geometry | None, visible: bool = False) -> LayerData 
         "text": {"string": "{panel}", "size": 8, "color": PANEL_COLOUR, "anchor": "center"},
         "edge_color": PANEL_COLOUR,
         "face_color": "transparent",
-        "edge_width": 1,
+        "edge_width": _stroke(geometry.shape),
         "visible": visible,
         "metadata": {KEY: {"role": PANELS}},
     }
@@ -226,12 +230,13 @@ def ring_layers(stack: EventStack, i: int) -> list[LayerData]:
     marks = ring_marks(stack, i)
     if marks is None:
         return []
+    stroke = _stroke(stack.assembled_shape)
     rings = {
         "name": "rings",
         "shape_type": "ellipse",
         "edge_color": RING_COLOUR,
         "face_color": "transparent",
-        "edge_width": 1,
+        "edge_width": stroke,
         "opacity": 0.6,
         "metadata": {KEY: {"role": RINGS}},
     }
@@ -245,7 +250,7 @@ def ring_layers(stack: EventStack, i: int) -> list[LayerData]:
             "anchor": "lower_left",
         },
         "symbol": ["cross"] + ["vbar"] * len(marks.ellipses),
-        "size": [18.0] + [6.0] * len(marks.ellipses),
+        "size": [18.0 * stroke] + [6.0 * stroke] * len(marks.ellipses),
         "face_color": RING_COLOUR,
         "border_width": 0,
         "metadata": {KEY: {"role": CENTRE}},
@@ -290,6 +295,11 @@ def ring_marks(stack: EventStack, i: int) -> RingMarks | None:
         np.array([[y, x], *([y - ring.radius, x] for ring in rings)]),
         ["", *(f"{ring.resolution:g} Å" for ring in rings)],
     )
+
+
+def _stroke(shape: tuple[int, int]) -> float:
+    """Width of a line in pixels."""
+    return max(1.0, _STROKE * max(shape))
 
 
 def role_of(layer: Layer) -> str:
