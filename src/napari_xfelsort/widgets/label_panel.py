@@ -165,7 +165,6 @@ class TallyPanel(QWidget):
         )
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.next_button)
         column.addWidget(self.counts)
         column.addWidget(self.bar)
         column.addWidget(self.total)
@@ -214,8 +213,9 @@ def lay_out(dock: LabelDock) -> None:
     table.setWordWrap(True)
     dock.advance.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     then = row("After labelling go to", dock.advance)
-    parts: list[Any] = [form, dock.event_panel, dock.buttons, then, dock.message]
-    for part in (*parts, dock.tally_panel, table):
+    forward = dock.tally_panel.next_button
+    parts: list[Any] = [form, dock.event_panel, dock.buttons, then, forward]
+    for part in (*parts, dock.message, dock.tally_panel, table):
         if isinstance(part, QWidget):
             dock.body.addWidget(part)
         else:
