@@ -50,7 +50,7 @@ def draw_confusion(axes: Axes, metrics: Mapping[str, Any]) -> None:
     shares = [[0.0 if p is None else p for p in row] for row in percents]
     axes.imshow(shares, cmap=colormaps["Blues"], vmin=0, vmax=100, aspect="auto")
     wide = len(metrics["columns"])
-    size = 8.0 if wide <= 4 else 6.5 if wide <= 7 else 4.5
+    size = 8.0 if wide <= 4 else 6.5 if wide <= 7 else 5.5
     for row, (numbers, parts) in enumerate(zip(counts, percents, strict=True)):
         for column, (count, percent) in enumerate(zip(numbers, parts, strict=True)):
             text = f"{count}" if percent is None else f"{count}\n{_in_cell(percent, wide)}"
@@ -69,7 +69,7 @@ def draw_confusion(axes: Axes, metrics: Mapping[str, Any]) -> None:
     )
     axes.set_yticks(range(len(counts)), [_short(name) for name in metrics["classes"]])
     axes.tick_params(length=0)
-    axes.set_xlabel("decided as")
+    axes.set_xlabel("decided as" if wide <= 7 else "decided as (count, row %)")
     axes.set_ylabel("labelled")
     axes.set_title(f"{metrics['n']} test events", fontsize=9)
 
@@ -117,7 +117,9 @@ def _report_lines(metrics: Mapping[str, Any]) -> int:
 
 
 def _in_cell(percent: float, wide: int) -> str:
-    return f"{percent:.1f} %" if wide <= 4 else f"{percent:.0f} %"
+    if wide <= 4:
+        return f"{percent:.1f} %"
+    return f"{percent:.0f} %" if wide <= 7 else f"{percent:.0f}"
 
 
 def _percent(share: float | None) -> str:
@@ -125,4 +127,6 @@ def _percent(share: float | None) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+    # Names that begin alike often end differently.
+    half = (_LETTERS - 1) // 2
+    return name if len(name) <= _LETTERS else f"{name[:half]}…{name[-half - 1 :]}"
