@@ -641,3 +641,5 @@ def test_a_picture_that_loads_in_the_background(window, qtbot, monkeypatch):
     settled(dock, qtbot)
     qtbot.keyClick(canvas, Qt.Key.Key_G)
     assert journal(run) == ["//7 good"]
+    settings.async_ = False  # what napari still slices ends before its window does
+    qtbot.wait(100)
