@@ -115,6 +115,7 @@ class FrameStore:
             self.failures[i] = str(error)
             return np.full(self.stack.assembled_shape, np.nan, np.float32), False
         self.failures.pop(i, None)
+        frame.flags.writeable = False
         return frame, True
 
 
@@ -212,7 +213,7 @@ def log_scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def log_unscaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The inverse of `log_scaled`."""
-    sizes = np.power(np.float32(10), np.abs(values)) - np.float32(1)
+    sizes = np.expm1(np.abs(values) * np.float32(np.log(10)))
     return np.asarray(np.copysign(sizes, values))
 
 
