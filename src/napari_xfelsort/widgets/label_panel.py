@@ -211,7 +211,8 @@ def lay_out(dock: LabelDock) -> None:
     table = QLabel(help_text(TABLE))
     table.setObjectName("shortcuts")
     table.setWordWrap(True)
-    dock.advance.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    for combo in (dock.chooser, dock.advance):  # with the focus it would take letters
+        combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     then = row("After labelling go to", dock.advance)
     forward = dock.tally_panel.next_button
     parts: list[Any] = [form, dock.event_panel, dock.buttons, then, forward]
