@@ -176,6 +176,8 @@ class SettingsForm(QWidget):
         held = QWidget()
         held.setLayout(self._form(fields))
         more.addWidget(held)
+        more.layout().setContentsMargins(0, 0, 0, 0)
+        more.content().layout().setContentsMargins(0, 4, 0, 0)
         more.collapse(animate=False)
         return more
 
