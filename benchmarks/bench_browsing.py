@@ -5,12 +5,12 @@
 A step is ``Run.go_to``: the slider moves, and all that follows it is done when it returns
 (napari's slicing of every layer, thumbnail, caption, rings). Viewer and layers are those
 of the plugin, without a window; nothing is drawn. The reference reads the same frame with
-h5py's ``read_direct`` and gathers it with ``np.take(mode="clip", out=)``, both into arrays
-that are there. All take turns in one process. Three parts:
+h5py's ``read_direct`` and gathers its picture with ``np.take(mode="clip", out=)``, both
+into arrays that are there. All take turns in one process. Three parts:
 
 * events jumped to at random, which neither cache nor prefetching can help: *layer* is what
-  napari asks of the data (``np.asarray(layer.data[i])``), *napari* the same step of the
-  same layers with the pictures as a NumPy array in memory;
+  napari asks of the data (``np.asarray(layer.data[i])``), *napari* a step of the same
+  layers with the pictures as a NumPy array in memory, *less napari* the step without that;
 * the next event, fetched ahead or not, and events seen before;
 * the same step in virtual files of 100 and 100 000 events, and what opening them takes.
 """
@@ -80,13 +80,13 @@ def in_memory(stack: EventStack, path: Path) -> ViewerModel:
 
 
 def reference(path: Path, stack: EventStack) -> Callable[[int], object]:
-    """Reads an event with h5py and gathers as many pixels as the picture has."""
+    """Reads an event with h5py and gathers its picture."""
     file = h5py.File(path)
     data = file[DATASET]
     frame = np.empty(stack.raw_shape, stack.dtype)
     picture = np.empty(stack.assembled_shape, stack.dtype)
-    rng = np.random.default_rng(0)
-    index = np.sort(rng.integers(0, frame.size, picture.size)).reshape(picture.shape)
+    numbers = np.arange(frame.size).reshape(frame.shape)
+    index = stack.geometry.assemble(numbers, gap=-1)  # of the raw pixel in every cell
 
     def read(i: int) -> None:
         data.read_direct(frame, np.s_[i])
@@ -97,12 +97,12 @@ def reference(path: Path, stack: EventStack) -> Callable[[int], object]:
 
 def table(title: str, *columns: str) -> None:
     """Print the head of a table."""
-    print(f"\n{title:40}" + "".join(f"{column:>13}" for column in columns))
+    print(f"\n{title:40}" + "".join(f"{column:>14}" for column in columns))
 
 
 def row(label: str, *values: str) -> None:
     """Print a row of it."""
-    print(f"{label:40}" + "".join(f"{value:>13}" for value in values))
+    print(f"{label:40}" + "".join(f"{value:>14}" for value in values))
 
 
 def ms(times: list[float]) -> str:
