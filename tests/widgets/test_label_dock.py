@@ -208,6 +208,7 @@ def test_a_hidden_or_covered_run_is_not_labelled(own_run, user, open_run, simula
     own_run.layer.visible = True
     second = open_run(simulated_second.data, simulated_second.geometry)
     runs_of(own_run.viewer).activate(own_run)
+    second.layer.visible = True
     user.press("G")
     assert user.told.endswith(f"{second.name} lies over {own_run.name}; hide that layer.")
     assert own_run.labels is None

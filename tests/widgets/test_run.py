@@ -328,3 +328,36 @@ def test_a_copied_layer_is_a_run_of_its_own(run, viewer):
     assert len(runs.runs) == 1
     runs.runs[0].go_to(4)
     assert np.isfinite(np.asarray(twin.data[4])).any()
+
+
+def test_the_active_run_is_the_one_that_is_seen(open_run, simulated, simulated_second, viewer):
+    first = open_run(simulated.data, simulated.geometry)
+    panels = first.companions.layer(drawn.PANELS)
+    second = open_run(simulated_second.data, simulated_second.geometry)
+    assert not any(la.visible for la in (first.layer, *first.companions.layers()))
+    assert second.layer.visible
+    runs_of(viewer).activate(first)
+    assert first.layer.visible
+    assert first.companions.layer(drawn.RINGS).visible
+    assert not panels.visible  # nor was it before
+    assert not second.layer.visible
+    viewer.layers.remove(first.layer)
+    assert second.layer.visible
+
+
+def test_runs_side_by_side_are_all_seen(open_run, simulated, simulated_second, viewer):
+    viewer.canvas.grid.enabled = True
+    first = open_run(simulated.data)
+    second = open_run(simulated_second.data)
+    assert first.layer.visible
+    assert second.layer.visible
+
+
+def test_labels_of_a_copy_elsewhere_are_seen_on_the_canvas(run, viewer, tmp_path):
+    from napari_xfelsort.core.events import EventId
+
+    store = LabelStore(tmp_path / "labels", "me")
+    store.set(EventId("run0001.cxi", "//2"), "bad")
+    run.use_labels(store)
+    run.go_to(2)
+    assert text_on(viewer).endswith("\nbad")

@@ -97,7 +97,7 @@ class Companions:
                 points = drawn.peak_points(run.stack, i)
         if len(points) or len(layer.data):
             layer.selected_data = set()
-            layer.data = points
+            _set_points(layer, points)
 
     def _move_rings(self, run: Run, i: int) -> None:
         rings, centre = self.layer(drawn.RINGS), self.layer(drawn.CENTRE)
@@ -150,6 +150,23 @@ class Companions:
 
     def _forget_job(self) -> None:
         self._job = None
+
+
+def _set_points(layer: Any, points: Any) -> None:
+    """Show other points.
+
+    While napari slices beside the window, a slice of more points may still be under way,
+    and would index the new ones: then points are hidden instead of taken away.
+    """
+    from napari.settings import get_settings
+
+    surplus = len(layer.data) - len(points) if get_settings().experimental.async_ else 0
+    if surplus <= 0:
+        layer.data = points
+        layer.shown = True
+        return
+    layer.data = np.concatenate([points, np.zeros((surplus, 2))])
+    layer.shown = np.arange(len(layer.data)) < len(points)
 
 
 def _has_flags(stack: Any) -> bool:

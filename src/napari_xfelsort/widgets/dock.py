@@ -195,7 +195,13 @@ class PathField(QWidget):
         elif self._kind in ("folder", "new folder"):
             found = [QFileDialog.getExistingDirectory(self, self._title, start)]
         elif self._kind == "new file":
-            found = [QFileDialog.getSaveFileName(self, self._title, start, self._filter)[0]]
+            # The dock asks before a file is replaced, also one that was typed.
+            quiet = QFileDialog.Option.DontConfirmOverwrite
+            found = [
+                QFileDialog.getSaveFileName(self, self._title, start, self._filter, options=quiet)[
+                    0
+                ]
+            ]
         else:
             found = [QFileDialog.getOpenFileName(self, self._title, start, self._filter)[0]]
         found = [path for path in found if path]

@@ -145,8 +145,6 @@ class LabelDock(Dock):
             self._adopt(run, run.labels)
         elif self._reading is run:
             known.unread = True
-        elif run.current is not None and not known.unread:
-            known.tally.set(run.current, run.label_of(run.current))
         self._refresh()
 
     def _refresh(self) -> None:
@@ -252,7 +250,7 @@ class LabelDock(Dock):
     def _use(self, run: Run, read: ReadLabels) -> None:
         self._of(run).take_store(read.store, read.matched)
         self._labelling = True
-        run.use_labels(read.store)
+        run.use_labels(read.store, self._of(run).tally)
         self._labelling = False
 
     def _adopt(self, run: Run, store: LabelStore | None) -> None:
@@ -260,7 +258,7 @@ class LabelDock(Dock):
         folder = "" if store is None else os.path.abspath(store.folder)
         known = self._known[run] = Labelling(folder, run.stack)
         if store is not None:
-            known.take_store(store, store.match(run.stack))
+            known.take_store(store, store.match(run.stack), run.tally)
             self.labeller.setText(store.labeller)
         self.folder.set_paths(folder)
 
@@ -330,7 +328,6 @@ class LabelDock(Dock):
             run.set_label(i, label)
         finally:
             self._labelling = False
-        known.tally.set(i, label)
 
     def _advance(self, run: Run, i: int) -> None:
         way, tally = self.advance.currentText(), self._of(run).tally

@@ -14,6 +14,7 @@ from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.run import Run
+from napari_xfelsort.widgets.runs import grid_of
 from napari_xfelsort.widgets.workers import Report
 
 
@@ -51,10 +52,12 @@ class Labelling:
             self.tally = LabelTally([None] * len(stack))
             self.unread = self.unread or self.store is not None
 
-    def take_store(self, store: LabelStore, matched: Alignment) -> None:
-        """Labels were read and put beside the events."""
+    def take_store(
+        self, store: LabelStore, matched: Alignment, tally: LabelTally | None = None
+    ) -> None:
+        """Labels were read and put beside the events; the run may hold their tally already."""
         self.store = store
-        self.tally = LabelTally(matched.labels)
+        self.tally = LabelTally(matched.labels) if tally is None else tally
         self.n_elsewhere = len(matched.unmatched)
 
 
@@ -114,8 +117,7 @@ def _covering(run: Run, runs: list[Run]) -> Run | None:
     viewer = run.viewer
     if viewer is None:
         return None
-    canvas = getattr(viewer, "canvas", None)  # since napari 0.9
-    if (canvas.grid if hasattr(canvas, "grid") else viewer.grid).enabled:
+    if grid_of(viewer).enabled:
         return None
     place = viewer.layers.index(run.layer)
     for other in runs:

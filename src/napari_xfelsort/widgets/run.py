@@ -16,6 +16,7 @@ from napari_xfelsort.core.browsing import BrowsedFrames, log_scaled, log_unscale
 from napari_xfelsort.core.contrast import percentile_limits
 from napari_xfelsort.core.errors import LabelError, ListError
 from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.readout import Readout, read_out
 from napari_xfelsort.core.stack import EventStack
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
 
 class Run:
@@ -48,6 +49,8 @@ class Run:
         What the layer shows.
     labels : LabelStore or None
         Where its labels are kept, once a folder is chosen.
+    tally : LabelTally or None
+        Those labels beside the run's events.
     current : int or None
         The event that the slider is at; None when the slider is past the run's end.
     percentiles : pair of float or None
@@ -74,8 +77,10 @@ class Run:
         self.opened: drawn.Opened = said["opened"]
         self.frames: BrowsedFrames = said["frames"]
         self.labels: LabelStore | None = None
+        self.tally: LabelTally | None = None
         self.current: int | None = None
         self.percentiles: tuple[float, float] | None = None
+        self._hidden: list[Layer] = []
         self._random = np.random.default_rng()
         self._next_random: int | None = None
         self._watch(layer.data)
@@ -102,6 +107,19 @@ class Run:
         self.companions.close()
         self.frames.store.close()
         self.closed.emit()
+
+    def set_visible(self, visible: bool) -> None:
+        """Hide all layers of the run, or show those again that were shown before."""
+        if visible == (not self._hidden):
+            return
+        if visible:
+            for layer in self._hidden:
+                layer.visible = True
+            self._hidden = []
+            return
+        self._hidden = [la for la in (self.layer, *self.companions.layers()) if la.visible]
+        for layer in self._hidden:
+            layer.visible = False
 
     # --- which event --------------------------------------------------------------------
 
@@ -208,14 +226,26 @@ class Run:
 
     # --- labels -------------------------------------------------------------------------
 
-    def use_labels(self, store: LabelStore | None) -> None:
-        """Keep labels in this store from now on."""
+    def use_labels(self, store: LabelStore | None, tally: LabelTally | None = None) -> None:
+        """Keep labels in this store from now on.
+
+        Parameters
+        ----------
+        store : LabelStore or None
+            None for no labels.
+        tally : LabelTally, optional
+            Its labels beside the events of this run; made here if omitted, which takes
+            time with the number of events.
+        """
         self.labels = store
+        if store is not None and tally is None:
+            tally = LabelTally(store.aligned(self.stack))
+        self.tally = tally
         self.labelled.emit()
 
     def label_of(self, i: int) -> str | None:
         """Label of event ``i``, None when it has none."""
-        return None if self.labels is None else self.labels.get(self.stack.event_id(i))
+        return None if self.tally is None else self.tally.label(i)
 
     def suggested_labels(self) -> str:
         """A folder for labels: beside the data where one may write, else in the home."""
@@ -241,6 +271,8 @@ class Run:
             self.labels.clear(event)
         else:
             self.labels.set(event, label)
+        if self.tally is not None:
+            self.tally.set(i, label)
         self.labelled.emit()
 
     # --- how it looks -------------------------------------------------------------------
@@ -324,6 +356,8 @@ class Run:
         for layer in self.companions.layers():
             viewer.layers.remove(layer)
         self.stack, self.opened = said["stack"], said["opened"]
+        if self.labels is not None:
+            self.tally = LabelTally(self.labels.aligned(self.stack))
         self.layer.metadata[drawn.KEY].update(stack=self.stack, opened=self.opened)
         self._use(said["frames"].with_scale(scale))
         old.close()

@@ -210,8 +210,17 @@ class ViewerRuns:
             run = self.runs[-1] if self.runs else None
         if run is not self._active:
             self._active = run
+            self._show_active()
             self.activated.emit(run)
             self._write()
+
+    def _show_active(self) -> None:
+        """Hide the other runs, unless they are shown side by side: one would cover another."""
+        viewer = self._viewer()
+        if viewer is None or grid_of(viewer).enabled:
+            return
+        for run in self.runs:
+            run.set_visible(run is self._active)
 
     def _on_slider(self, event: Any = None) -> None:
         for run in self.runs:
@@ -259,6 +268,12 @@ class ViewerRuns:
             write_on_canvas(viewer, "")
             return
         write_on_canvas(viewer, *run.caption())
+
+
+def grid_of(viewer: ViewerModel) -> Any:
+    """napari's grid of layers: of the canvas since napari 0.9, of the viewer before."""
+    canvas = getattr(viewer, "canvas", None)
+    return canvas.grid if hasattr(canvas, "grid") else viewer.grid
 
 
 _RUNS: weakref.WeakKeyDictionary[Any, ViewerRuns] = weakref.WeakKeyDictionary()
