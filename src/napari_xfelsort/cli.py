@@ -18,6 +18,7 @@ from napari_xfelsort import (
     _cli_simulate,
     _cli_sort,
     _cli_train,
+    _cli_view,
 )
 from napari_xfelsort.cli_options import ManyValuesCommand
 from napari_xfelsort.cli_support import interrupts, make_streams_robust, say
@@ -34,6 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(_cli_info.info)
+app.command()(_cli_view.view)
 app.command(cls=ManyValuesCommand)(_cli_label.label)
 app.command()(_cli_train.train)
 app.command()(_cli_sort.sort)

@@ -45,6 +45,9 @@ def _sample(run: int) -> list[LayerData]:
 def simulated_run(run: int) -> tuple[str, str]:
     """Data file and geometry of a simulated run, written when they are not there yet.
 
+    The true classes of its events are beside them, in ``truth/good.lst`` and
+    ``truth/bad.lst``.
+
     Raises
     ------
     OutputError
@@ -56,7 +59,9 @@ def simulated_run(run: int) -> tuple[str, str]:
 
     folder = sample_folder() / f"run{run}"
     data, geometry = folder / f"run{run:04d}.cxi", folder / "small.geom"
-    if not (data.is_file() and geometry.is_file()):
+    # Each file is there when it is complete; all are when the writer was not stopped.
+    files = (data, geometry, folder / "truth" / "good.lst", folder / "truth" / "bad.lst")
+    if not all(path.is_file() for path in files):
         settings = DetectorSimulationSettings(seed=run, run=run)
         with progress(total=settings.n_events, desc="simulating a run") as bar:
             simulate_detector(

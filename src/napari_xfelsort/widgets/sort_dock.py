@@ -165,7 +165,7 @@ class SortDock(Dock):
         self._board = self._refused = self._summary = None
         self.results.setVisible(False)
         self.message.tell("")
-        self.rate.setText("")
+        self._show_rate("")
         self.table.show_rows([], ())
         self.progress.start("Opening data and model…")
         job = Job(f"sorting into {order.out}", functools.partial(order.carry_out, overwrite))
@@ -210,7 +210,11 @@ class SortDock(Dock):
         )
         parts.append(f"{progress.done_files} of {plural(progress.total_files, 'file')}")
         parts.append(f"{progress.failed} failed")
-        self.rate.setText(", ".join(parts))
+        self._show_rate(", ".join(parts))
+
+    def _show_rate(self, text: str) -> None:
+        self.rate.setText(text)
+        self.rate.setVisible(bool(text))
 
     def _show_table(self, rows: list[SortRow], names: tuple[str, ...]) -> None:
         self.table.show_rows(rows, names)
@@ -229,7 +233,7 @@ class SortDock(Dock):
             return
         self._summary = summary
         self._show_table([SortRow.of(result) for result in summary.files], tuple(summary.totals))
-        self.rate.setText("")
+        self._show_rate("")
         self.message.tell(told(summary))
         self.lists.setPlainText("\n".join(outcome.lists))
         self.open_report.setEnabled((summary.out / REPORT).is_file())
@@ -291,6 +295,7 @@ class SortDock(Dock):
         self.body.addWidget(self._more())
         self.progress = EventProgress()
         self.rate = _text("rate", "Events a second, files done, events that failed")
+        self.rate.setVisible(False)
         self.table = SortModel(self)
         self.view = sort_view(self.table)
         self.view.setVisible(False)
@@ -331,12 +336,12 @@ class SortDock(Dock):
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(4)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("sort", self.what)
+        form.addRow("Sort", self.what)
         form.addRow("", self.chooser)
         form.addRow(self.source)
-        form.addRow("model", self.model_file)
-        form.addRow("results", self.out)
-        form.addRow("workers", self.workers)
+        form.addRow("Model", self.model_file)
+        form.addRow("Results", self.out)
+        form.addRow("Workers", self.workers)
         return self.inputs
 
     def _more(self) -> QWidget:
