@@ -13,34 +13,22 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QPushButton, QWidget
+from qtpy.QtWidgets import QPushButton
 
+from napari_window import PLUGIN, canvas, visible
 from napari_xfelsort.readers import hdf5
 from napari_xfelsort.widgets import layers as drawn
 from napari_xfelsort.widgets.open_dock import OpenDock
 from napari_xfelsort.widgets.runs import runs_of
 
-PLUGIN = "napari-xfelsort"
 N_MANY = 100_000
-
-
-def canvas(viewer) -> QWidget:
-    """The widget that keys and mouse go to."""
-    (found,) = [
-        widget
-        for widget in QApplication.allWidgets()
-        if type(widget).__name__ == "CanvasBackendDesktop"
-        and widget.window() is not None
-        and widget.isVisible()
-    ][-1:]
-    return found
 
 
 @pytest.fixture
 def shown(make_napari_viewer, qtbot):
     """A viewer that is shown."""
     viewer = make_napari_viewer(show=True)
-    qtbot.waitUntil(lambda: canvas(viewer).isVisible())
+    qtbot.waitUntil(lambda: canvas().isVisible())
     return viewer
 
 
@@ -126,7 +114,7 @@ def test_slider_jump_and_random_on_many_events(shown, many, qtbot):
 
 def test_keys_step_and_a_held_key_stops_when_it_goes_up(shown, many, qtbot):
     run = opened(shown, many)
-    target = canvas(shown)
+    target = canvas()
     QTest.keyClick(target, Qt.Key.Key_K)
     assert run.current == 1
     QTest.keyClick(target, Qt.Key.Key_J)
@@ -152,7 +140,7 @@ def test_keys_work_whatever_layer_is_selected(shown, simulated):
     for layer in [*run.companions.layers(), shapes, run.layer]:
         shown.layers.selection.active = layer
         before = run.current
-        QTest.keyClick(canvas(shown), Qt.Key.Key_K)
+        QTest.keyClick(canvas(), Qt.Key.Key_K)
         assert run.current == before + 1, layer.name
     assert len(shapes.data) == 1
 
@@ -169,17 +157,6 @@ def test_play_goes_through_events(shown, many, qtbot):
     qtbot.mouseClick(play, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not visible("QtDims").is_playing, timeout=10_000)
     assert picture(run)[0, 0] == run.current
-
-
-def visible(kind: str, **properties) -> QWidget:
-    """The visible widget of this class with these Qt properties."""
-    return next(
-        widget
-        for widget in QApplication.allWidgets()
-        if type(widget).__name__ == kind
-        and widget.isVisible()
-        and all(widget.property(name) == value for name, value in properties.items())
-    )
 
 
 def test_the_3d_button_is_refused_and_the_event_stays(shown, many, qtbot, monkeypatch):

@@ -323,7 +323,8 @@ def test_a_copied_layer_is_a_run_of_its_own(run, viewer):
     twin = Layer.create(*copy.deepcopy(run.layer.as_layer_data_tuple()))
     viewer.add_layer(twin)
     runs = runs_of(viewer)
-    assert len(runs.runs) == 2
+    assert len({one.key for one in runs.runs}) == 2
+    assert runs.runs[0].frames.store is not runs.runs[1].frames.store
     viewer.layers.remove(run.layer)
     assert len(runs.runs) == 1
     runs.runs[0].go_to(4)

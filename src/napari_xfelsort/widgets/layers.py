@@ -24,7 +24,7 @@ from napari_xfelsort.core.rings import resolution_rings
 from napari_xfelsort.core.stack import EventStack
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
+    from napari.layers import Image, Layer
 
 #: Where a layer of ours says in its metadata what it is: a dictionary with ``role``,
 #: ``run`` (equal for all layers of a run), and for events ``stack``, ``frames``, ``opened``.
@@ -125,7 +125,7 @@ def sampled_limits(frames: BrowsedFrames) -> tuple[float, float]:
     """Contrast limits from a few events of the run, masked pixels left out."""
     n = len(frames)
     chosen = sorted({int(k) for k in np.linspace(0, n - 1, min(n, _CONTRAST_EVENTS))})
-    return percentile_limits((np.asarray(frames[k]) for k in chosen), masked_pixels(frames.stack))
+    return percentile_limits((frames.store.get(k) for k in chosen), masked_pixels(frames.stack))
 
 
 def masked_pixels(stack: EventStack) -> NDArray[np.bool_] | None:
@@ -300,6 +300,14 @@ def ring_marks(stack: EventStack, i: int) -> RingMarks | None:
 def _stroke(shape: tuple[int, int]) -> float:
     """Width of a line in pixels."""
     return max(1.0, _STROKE * max(shape))
+
+
+def make_own(layer: Image) -> None:
+    """Make the events of a duplicated layer a run of its own, with its own cache."""
+    said = layer.metadata[KEY]
+    frames = BrowsedFrames(said["stack"], said["frames"].scale)
+    layer.metadata[KEY] = {**said, "run": uuid.uuid4().hex, "frames": frames}
+    layer.data = frames.to_dask()
 
 
 def role_of(layer: Layer) -> str:

@@ -168,6 +168,8 @@ class ViewerRuns:
             self.runs.remove(run)
             run.close()
         for layer in new:
+            if self.of_layer(layer) is not None:
+                drawn.make_own(layer)
             run = Run(viewer, layer)
             self.runs.append(run)
             run.refused.connect(self._keep_slider)
