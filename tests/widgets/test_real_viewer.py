@@ -83,6 +83,23 @@ def test_a_run_is_opened_by_napari_itself(shown, simulated, qtbot):
     assert before
 
 
+def test_a_second_run_shows_its_own_first_event(shown, simulated, simulated_second):
+    first = opened(shown, simulated.data)
+    first.go_to(25)
+    second = opened(shown, simulated_second.data)
+    assert second.current == 0
+    with h5py.File(simulated_second.data) as file:
+        n = int(file["entry_1/result_1/nPeaks"][0])
+        fs = file["entry_1/result_1/peakXPosRaw"][0, :n]
+    points = second.companions.layer(drawn.PEAKS).data
+    assert sorted(points[:, 1]) == pytest.approx(sorted(fs))
+    first.step(3)
+    assert second.current == 3
+    with h5py.File(simulated_second.data) as file:
+        n = int(file["entry_1/result_1/nPeaks"][3])
+    assert len(second.companions.layer(drawn.PEAKS).data) == n
+
+
 def test_geometry_files_are_opened(shown, simulated):
     shown.open(str(simulated.geometry), plugin=PLUGIN)
     (layer,) = shown.layers

@@ -78,6 +78,20 @@ def test_peaks_follow_the_event(run, simulated):
         assert len(points.data) == counts[i]
 
 
+def test_layers_that_come_late_show_the_event_that_is_shown(run, viewer):
+    """Whatever inserts a run's layers may do so while the slider is elsewhere."""
+    from napari.layers import Layer
+
+    old = run.companions.layer(drawn.PEAKS)
+    data = copy.deepcopy(old.as_layer_data_tuple())
+    viewer.layers.remove(old)
+    run.go_to(20)
+    viewer.add_layer(Layer.create(*data))
+    wanted = drawn.peak_points(run.stack, 20)
+    assert np.array_equal(run.companions.layer(drawn.PEAKS).data, wanted)
+    assert not np.array_equal(wanted, data[0])
+
+
 def test_caption_names_event_and_label(run, viewer, tmp_path, simulated):
     run.go_to(4)
     assert "event 4 of 40" in text_on(viewer)
@@ -207,6 +221,8 @@ def test_what_the_files_say_cannot_be_painted_or_moved_and_lost(run):
     layers = run.companions.layers()
     assert len(layers) == 5
     assert not any(layer.editable for layer in layers)
+    run.go_to(5)
+    assert not any(layer.editable for layer in run.companions.layers())
 
 
 def test_the_whole_run_is_never_loaded(run, viewer, qtbot):

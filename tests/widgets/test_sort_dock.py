@@ -261,6 +261,7 @@ def test_report_and_folder_are_opened_by_the_desktop(dock, press, of_copies, mon
 def test_cancel_keeps_what_is_done_and_the_same_folder_goes_on(
     dock, enter, press, of_copies, headless, workers, hold, qtbot, monkeypatch
 ):
+    monkeypatch.setattr("napari_xfelsort.widgets.workers.REPORT_SECONDS", 0.0)
     enter(workers=workers)
     before = processes()
     reached, go_on = hold(12)
@@ -277,8 +278,9 @@ def test_cancel_keeps_what_is_done_and_the_same_folder_goes_on(
     told = []
     monkeypatch.setattr(dock.message, "tell", lambda text: told.append(text))
     press("sort")
-    done = sum(text.startswith("Resumes: ") for text in told)
-    assert done == 1
+    (resumed,) = [text for text in told if text.startswith("Resumes: ")]
+    # Eleven or more blocks were taken in; two files of five are sure to be complete.
+    assert workers or resumed == "Resumes: 60 events are done."
     assert "of them were done before" in told[-1]
     assert written(of_copies) == headless
 
@@ -304,15 +306,13 @@ def test_the_table_fills_while_sorting(dock, press, of_copies, qtbot, hold, monk
     reached, go_on = hold(9)  # 30 events of a file are 4 blocks of 7 and one of 2
     press("sort", wait=False)
     qtbot.waitUntil(reached.is_set, timeout=SECONDS)
-    qtbot.waitUntil(lambda: bool(dock.table.rows) and dock.table.rows[1].state == "28 of 30")
+    seen = ("21 of 30", "28 of 30")  # the ninth block is known, and told when it goes on
+    qtbot.waitUntil(lambda: bool(dock.table.rows) and dock.table.rows[1].state in seen)
     view = dock.findChild(QTableView, "sorted_files")
     assert view.isVisible()
-    assert [row[1:3] for row in cells(view.model())[1:]] == [
-        ["sorted", "30"],
-        ["28 of 30", "30"],
-        ["", "30"],
-        ["", "30"],
-    ]
+    rows = cells(view.model())[1:]
+    assert [row[2] for row in rows] == ["30"] * 4
+    assert [row[1] for row in rows][::2] == ["sorted", ""]
     assert "1 of 4 files, 0 failed" in dock.findChild(QLabel, "rate").text()
     go_on.set()
     qtbot.waitUntil(lambda: dock.job is None, timeout=SECONDS)

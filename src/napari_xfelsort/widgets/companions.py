@@ -98,6 +98,7 @@ class Companions:
         if len(points) or len(layer.data):
             layer.selected_data = set()
             _set_points(layer, points)
+            layer.editable = False  # napari forgets it with new data
 
     def _move_rings(self, run: Run, i: int) -> None:
         rings, centre = self.layer(drawn.RINGS), self.layer(drawn.CENTRE)
@@ -112,6 +113,7 @@ class Companions:
         centre.data = np.empty((0, 2)) if marks is None else marks.points
         if marks is not None:
             centre.features = {"label": np.array(marks.labels)}
+        rings.editable = centre.editable = False
 
     # --- masks that differ from event to event -------------------------------------------
 
@@ -147,6 +149,7 @@ class Companions:
             reasons = np.zeros(run.stack.assembled_shape, np.uint8)
         if reasons.shape == mask.data.shape:
             mask.data = reasons
+            mask.editable = False
 
     def _forget_job(self) -> None:
         self._job = None

@@ -129,14 +129,15 @@ class ViewerRuns:
         self.runs.clear()
         self._bind_keys()
 
-    def _on_layers(self, event: Any = None) -> None:
-        had_none = not self.runs
+    def _on_layers(self, event: Any) -> None:
+        before = list(self.runs)
         self._take_in()
-        if had_none and self.runs:  # napari begins in the middle
-            self.runs[0].go_to(0)
         self._protect()
-        added = getattr(event, "value", None)
-        if event is not None and event.type == "inserted" and self.of_layer(added) is not None:
+        run = self.of_layer(event.value) if event.type == "inserted" else None
+        if run is not None and run not in before:
+            run.go_to(0)  # napari begins in the middle
+        elif run is not None:  # made for the first event, while another may be shown
+            run.companions.follow(run.current)
             QTimer.singleShot(0, self._select_events)
         self.layers_changed.emit()
 
