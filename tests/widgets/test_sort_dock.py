@@ -301,6 +301,36 @@ def test_letting_go_of_the_dock_stops_the_sort(
     assert not (of_copies / "summary.csv").exists()
 
 
+@pytest.mark.parametrize("closed", ["dock", "viewer"])
+def test_closing_dock_or_viewer_stops_the_sort(
+    closed, make_napari_viewer, copies, simulated_second, model_file, tmp_path, hold, qtbot
+):
+    viewer = make_napari_viewer(show=True)
+    holder, dock = viewer.window.add_plugin_dock_widget("napari-xfelsort", "Sort events")
+    out = tmp_path / "out"
+    dock.source.data.set_paths(str(copies))
+    dock.source.geometry_file.set_paths(str(simulated_second.geometry))
+    dock.model_file.set_paths(str(model_file))
+    dock.out.set_paths(str(out))
+    dock.settings.inputs["block_events"].show_value(BLOCK)
+    dock.workers.setValue(2)
+    before = processes()
+    reached, go_on = hold(3)
+    qtbot.mouseClick(dock.sort_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(reached.is_set, timeout=SECONDS)
+    job = dock.job
+    # napari waits for threads when it is closed.
+    threading.Timer(0.3, go_on.set).start()
+    if closed == "dock":
+        holder.destroyOnClose()
+    else:
+        viewer.close()
+    qtbot.waitUntil(lambda: not job.running, timeout=SECONDS)
+    assert processes() <= before
+    assert not (out / "summary.csv").exists()
+    assert (out / "decisions").is_dir()
+
+
 def test_the_table_fills_while_sorting(dock, press, of_copies, qtbot, hold, monkeypatch):
     monkeypatch.setattr("napari_xfelsort.widgets.workers.REPORT_SECONDS", 0.0)
     reached, go_on = hold(9)  # 30 events of a file are 4 blocks of 7 and one of 2

@@ -166,7 +166,7 @@ class SortDock(Dock):
         self.results.setVisible(False)
         self.message.tell("")
         self._show_rate("")
-        self.table.show_rows([], ())
+        self.view.setVisible(False)
         self.progress.start("Opening data and model…")
         job = Job(f"sorting into {order.out}", functools.partial(order.carry_out, overwrite))
         job.progressed.connect(self._show_progress)

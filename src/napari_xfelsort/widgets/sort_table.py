@@ -225,4 +225,4 @@ def fit_columns(view: QTableView) -> None:
     """Give every column the width of its title, names and states more."""
     for column in range(view.model().columnCount()):
         title = view.horizontalHeader().sectionSizeHint(column)
-        view.setColumnWidth(column, max(title, (100, 78)[column] if column < 2 else 44))
+        view.setColumnWidth(column, max(title, (88, 70)[column] if column < 2 else 40))
