@@ -94,3 +94,19 @@ def test_example_look_at_events(runs, monkeypatch, capsys, with_geometry):
     assert "40 events of (704, 96) int16" in printed
     assert "assembled (704, 96)" in printed or with_geometry
     assert "dask.array" in printed
+
+
+def test_the_keys_of_the_guide_are_those_of_the_program():
+    keys = pytest.importorskip("napari_xfelsort.widgets.keys")
+    page = (ROOT / "docs" / "napari.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    told = {key: what for key, what in rows if key not in ("key", "---")}
+    table = dict(line.split(": ", 1) for line in keys.help_text(keys.TABLE).splitlines())
+    wanted = {key: what.replace(" (hold to go on)", "") for key, what in table.items()}
+    assert told == wanted
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+def test_pictures_and_pages_that_are_named_exist(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
