@@ -198,7 +198,26 @@ def test_progress_grows_to_the_end(tmp_path):
     done = [p.done_events for p in seen]
     assert done == sorted(done)
     assert seen[0] == SortProgress(0, 60, 0, 3, "", 0)
-    assert seen[-1] == SortProgress(60, 60, 3, 3, "2.cxi", 3)
+    assert seen[-1] == SortProgress(60, 60, 3, 3, "2.cxi", 3, 0, 2, seen[-1].counts)
+    ends = {p.number: p.counts for p in seen if p.number >= 0}
+    assert [(sum(ends[k].values()), ends[k]["failed"]) for k in range(3)] == [(20, 1)] * 3
+
+
+def test_progress_tells_what_was_done_before(tmp_path):
+    seen: list[SortProgress] = []
+    stack = stack_of(*(Source(means(20, k), f"{k}.cxi") for k in range(3)))
+
+    def stop(progress: SortProgress) -> None:
+        if progress.done_events > 25:
+            raise Stop
+
+    with pytest.raises(Stop):
+        sort(stack, MeanModel(), tmp_path, workers=0, block_events=4, progress=stop)
+    sort(stack, MeanModel(), tmp_path, workers=0, block_events=4, progress=seen.append)
+    first = next(p for p in seen if p.number == 0)
+    assert first.kept_events == first.done_events == sum(first.counts.values()) == 20
+    assert seen[-1].kept_events == 28
+    assert seen[-1].done_events == 60
 
 
 def test_a_partial_table_in_other_blocks_is_begun_again(tmp_path):

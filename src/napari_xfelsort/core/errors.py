@@ -49,6 +49,10 @@ class OutputError(XfelsortError):
     """A result cannot be written, or would overwrite one that exists."""
 
 
+class OtherResultsError(OutputError):
+    """A folder holds results of other input; they can be overwritten on request."""
+
+
 class ClusterError(XfelsortError):
     """The workers of a parallel task, or their scheduler, cannot be reached."""
 

@@ -189,8 +189,8 @@ class SortDock(Dock):
         if board is not self._board:
             self._board = board
             self._show_table(board.rows(), names)
-            if board.n_kept:
-                self.message.tell(f"Resumes: {board.n_kept} events are done.")
+        if progress.kept_events:
+            self.message.tell(f"Resumes: {progress.kept_events} events were done before.")
         self.table.change(board.take_changes())
         if progress.file or progress.done_events:
             self._show_counts(board, progress)

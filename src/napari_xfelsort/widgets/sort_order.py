@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 from napari_xfelsort.core.decisions import FAILED, UNSURE
-from napari_xfelsort.core.errors import OutputError
+from napari_xfelsort.core.errors import OtherResultsError
 from napari_xfelsort.core.model import load_model
 from napari_xfelsort.core.sorting import SortProgress, SortSettings, SortSummary, sort
-from napari_xfelsort.core.sorting.folder import MANIFEST, list_names
+from napari_xfelsort.core.sorting.folder import list_names
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.readers import open_stack
 from napari_xfelsort.widgets.layers import Opened
 from napari_xfelsort.widgets.sort_table import SortBoard
 from napari_xfelsort.widgets.workers import Report
-
-#: How core tells that a folder's results may be replaced on request.
-_MAY_BE_REPLACED = "allow them to be overwritten"
 
 
 class SortOrder(NamedTuple):
@@ -49,7 +45,7 @@ class SortOrder(NamedTuple):
         data = self.data
         if isinstance(data, Opened):
             data = open_stack(list(data.paths), data.geometry, data.mask, data.dataset)
-        board = SortBoard(data, (Path(self.out) / MANIFEST).exists())
+        board = SortBoard(data)
         names = (*model.class_names, UNSURE, FAILED)
 
         def tell(progress: SortProgress) -> None:
@@ -67,9 +63,7 @@ class SortOrder(NamedTuple):
                 progress=tell,
                 **self.settings.to_dict(),
             )
-        except OutputError as error:
-            if overwrite or _MAY_BE_REPLACED not in str(error):
-                raise
+        except OtherResultsError as error:
             return SortOutcome(self, refused=str(error))
         lists = [str(summary.out / name) for name in list_names(model.class_names).values()]
         return SortOutcome(self, summary, tuple(lists))

@@ -60,34 +60,23 @@ class SortBoard:
     ----------
     stack : EventStack
         What is sorted.
-    resumed : bool
-        The folder holds results. Progress then does not say which files are done.
 
     Attributes
     ----------
-    n_kept : int
-        Events in files that an earlier call completed.
     progress : SortProgress or None
         The last one that was told.
     """
 
-    def __init__(self, stack: EventStack, resumed: bool) -> None:
-        self.n_kept = 0
+    def __init__(self, stack: EventStack) -> None:
         self.progress: SortProgress | None = None
         self._begun = 0.0
         self._first = 0
-        self._resumed = resumed
         self._lock = threading.Lock()
         files = stack.files()
         self._totals = [n for _, n, _ in files]
         self._problems = [SortRow(p.file, None, "problem", {}, p.what) for p in stack.problems]
         self._paths = [source.path for source, _, _ in files]
-        self._done = [0] * len(files)
-        self._failed = [0] * len(files)
-        self._changed: set[int] = set()
-        self._places: dict[str, list[int]] = {}
-        for number in reversed(range(len(files))):
-            self._places.setdefault(self._paths[number], []).append(number)
+        self._changed: dict[int, dict[str, int]] = {}
 
     def rows(self) -> list[SortRow]:
         """A line for each file before it is worked on, then what cannot be used."""
@@ -97,36 +86,23 @@ class SortBoard:
     def note(self, progress: SortProgress) -> None:
         """Take in what the sort tells; called by its thread."""
         with self._lock:
-            last, self.progress = self.progress, progress
-            if last is None:
-                self.n_kept = progress.done_events
-            if not progress.file:
+            self.progress = progress
+            if progress.number < 0:
                 return
-            if not self._begun:
-                self._begun, self._first = time.monotonic(), progress.done_events
-            places = self._places[progress.file]
-            number = places[-1]
-            self._changed.add(number)
-            if self._resumed:
-                return
-            # Between two reports nothing but the named file grew, as nothing was there.
-            self._done[number] += progress.done_events - (last.done_events if last else 0)
-            self._failed[number] += progress.failed - (last.failed if last else 0)
-            if self._done[number] >= self._totals[number] and len(places) > 1:
-                places.pop()  # the next dataset of a file that has several
+            self._changed[progress.number] = dict(progress.counts)
+            fresh = progress.done_events - progress.kept_events
+            if fresh and not self._begun:
+                self._begun = time.monotonic()
+                self._first = fresh
 
-    def take_changes(self) -> dict[int, tuple[str, int | None]]:
-        """State and number of failed events of files that changed since it was last asked."""
+    def take_changes(self) -> dict[int, tuple[str, dict[str, int]]]:
+        """State and counts of files that changed since it was last asked."""
         with self._lock:
-            changed, self._changed = self._changed, set()
-            return {k: (self._state(k), self._failed[k] or None) for k in changed}
+            changed, self._changed = self._changed, {}
+        return {k: (self._state(k, sum(counts.values())), counts) for k, counts in changed.items()}
 
-    def _state(self, k: int) -> str:
-        if self._resumed:
-            return "sorting"
-        if self._done[k] >= self._totals[k]:
-            return "sorted"
-        return f"{self._done[k]} of {self._totals[k]}"
+    def _state(self, k: int, done: int) -> str:
+        return "sorted" if done >= self._totals[k] else f"{done} of {self._totals[k]}"
 
     def rate(self) -> float | None:
         """Events a second since the first block; None when it cannot be told yet."""
@@ -134,7 +110,8 @@ class SortBoard:
             if self.progress is None or not self._begun:
                 return None
             seconds = time.monotonic() - self._begun
-            done = self.progress.done_events - self._first
+            fresh = self.progress.done_events - self.progress.kept_events
+            done = fresh - self._first
             return done / seconds if seconds > _SETTLED and done > 0 else None
 
 
@@ -152,13 +129,12 @@ class SortModel(QAbstractTableModel):
         self.rows, self.count_names = list(rows), tuple(count_names)
         self.endResetModel()
 
-    def change(self, changes: dict[int, tuple[str, int | None]]) -> None:
-        """Show the state and the failed events of some files."""
+    def change(self, changes: dict[int, tuple[str, dict[str, int]]]) -> None:
+        """Show the state and the counts of some files."""
         last = self.columnCount() - 1
-        for k, (state, failed) in changes.items():
+        for k, (state, counts) in changes.items():
             self.rows[k].state = state
-            if failed is not None:
-                self.rows[k].counts["failed"] = failed
+            self.rows[k].counts = counts
             self.dataChanged.emit(self.index(k, 0), self.index(k, last))
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:

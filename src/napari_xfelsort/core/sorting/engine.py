@@ -187,12 +187,13 @@ class _Run:
 
     def find_complete(self) -> None:
         """Count the files that an earlier call completed."""
-        for table in self.tables:
+        self._tell()
+        for k, table in enumerate(self.tables):
             if table.find_complete():
                 self._count(table.state.tally)
                 self._files_done += 1
-        self.found = self.done
-        self._tell("")
+                self.found = self.done
+                self._tell(k)
 
     def work(self, workers: int | None, scheduler: str | None) -> None:
         """Decide on what is left."""
@@ -220,6 +221,7 @@ class _Run:
             if table.state.rows:
                 self._count(table.state.tally)
                 self.found += table.state.rows
+                self._tell(k)
             self._growing[k] = _Growing(table)
             if table.state.rows == len(self.plans[k]):
                 self._finish(k)
@@ -246,7 +248,7 @@ class _Run:
             self._count(ready.tally)
         if growing.table.state.rows == len(plan):
             self._finish(part.file)
-        self._tell(plan.source.path)
+        self._tell(part.file)
 
     def _finish(self, k: int) -> None:
         self.tables[k].finish()
@@ -257,13 +259,24 @@ class _Run:
         self.done += tally.events
         self._failed += tally.failed
 
-    def _tell(self, file: str) -> None:
-        if self._progress is not None:
-            total = len(self._stack)
-            files = len(self.plans)
-            self._progress(
-                SortProgress(self.done, total, self._files_done, files, file, self._failed)
+    def _tell(self, k: int = -1) -> None:
+        """Tell how far the sort is, and the file with this number."""
+        if self._progress is None:
+            return
+        worked_on = k >= 0
+        self._progress(
+            SortProgress(
+                self.done,
+                len(self._stack),
+                self._files_done,
+                len(self.plans),
+                self.plans[k].source.path if worked_on else "",
+                self._failed,
+                self.found,
+                k,
+                self.tables[k].state.tally.by_name() if worked_on else {},
             )
+        )
 
     def _context(self) -> Context:
         stack = self._stack

@@ -14,7 +14,7 @@ from typing import Any
 
 from napari_xfelsort.core.atomic import write_text_atomic
 from napari_xfelsort.core.decisions import FAILED, UNSURE
-from napari_xfelsort.core.errors import ModelError, OutputError
+from napari_xfelsort.core.errors import ModelError, OtherResultsError, OutputError
 
 FORMAT = 1
 MANIFEST = "sort-state.json"
@@ -240,20 +240,20 @@ class OutFolder:
     ) -> None:
         different = [name for name in key if old["key"].get(name) != key[name]]
         if different:
-            raise OutputError(
+            raise OtherResultsError(
                 f"{self.path} holds results of another {' and '.join(different)}; choose "
                 "another folder, or allow them to be overwritten."
             )
         now = {entry.identity: entry for entry in inputs}
         for entry in old["inputs"]:
             if entry.identity not in now:
-                raise OutputError(
+                raise OtherResultsError(
                     f"{self.path} holds results of {entry.path}, which is not among what is to "
                     "be sorted now; choose another folder, or allow them to be overwritten."
                 )
             fewer = now[entry.identity].events < entry.events
             if fewer or first(entry.identity, entry.events) != entry.selection:
-                raise OutputError(
+                raise OtherResultsError(
                     f"{self.path} holds results of events of {entry.path} that are not to be "
                     "sorted now; choose another folder, or allow them to be overwritten."
                 )

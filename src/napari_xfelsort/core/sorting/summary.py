@@ -31,9 +31,15 @@ class SortProgress:
     done_files, total_files : int
         Files of which every event is done.
     file : str
-        The file that was worked on last; empty at the start.
+        The file that was worked on last; empty when nothing was.
     failed : int
         Events that failed so far.
+    kept_events : int
+        Of the events that are done, those of an earlier call.
+    number : int
+        Which source of the stack that file is; -1 when none was worked on.
+    counts : mapping of str to int
+        Events of that file so far: each class, then unsure and failed.
     """
 
     done_events: int
@@ -42,6 +48,9 @@ class SortProgress:
     total_files: int
     file: str
     failed: int
+    kept_events: int = 0
+    number: int = -1
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
