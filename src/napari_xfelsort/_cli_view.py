@@ -107,17 +107,16 @@ def read_layers(
     XfelsortError
         If the data cannot be opened, or options are given without data.
     """
-    from napari_xfelsort.readers import open_stack
-    from napari_xfelsort.widgets.layers import Opened, run_layers
+    from napari_xfelsort.widgets.layers import KEY, Opened
+    from napari_xfelsort.widgets.reading import open_layers
 
     if not paths:
         if geometry or mask or dataset:
             raise SettingsError("Name the data that geometry, mask or dataset are for.")
         return []
-    stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
-    tell_problems(stack.problems)
-    opened = Opened(tuple(paths), _text(geometry), _text(mask), dataset)
-    return run_layers(stack, opened)
+    layers = open_layers(Opened(tuple(paths), _text(geometry), _text(mask), dataset))
+    tell_problems(layers[0][1]["metadata"][KEY]["stack"].problems)
+    return layers
 
 
 def build_viewer(layers: list[LayerData], **keywords: Any) -> Viewer:
@@ -131,6 +130,7 @@ def build_viewer(layers: list[LayerData], **keywords: Any) -> Viewer:
         For `napari.Viewer`.
     """
     import napari
+    from qtpy.QtCore import QTimer
 
     from napari_xfelsort.widgets.runs import runs_of
 
@@ -139,7 +139,12 @@ def build_viewer(layers: list[LayerData], **keywords: Any) -> Viewer:
     if layers:
         runs.add(layers)
     docks = [viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True) for name in DOCKS]
-    docks[0][0].raise_()
+
+    def arrange() -> None:
+        docks[0][0].raise_()
+        viewer.reset_view()  # the docks have taken room from the picture
+
+    QTimer.singleShot(0, arrange)
     return viewer
 
 

@@ -13,10 +13,11 @@ from napari_xfelsort.widgets.browse_panel import Contrast, Cursor, GoTo, as_posi
 from napari_xfelsort.widgets.dock import Dock, Message, RunChooser, button, row
 from napari_xfelsort.widgets.files_table import FilesModel, file_rows, files_view, summary
 from napari_xfelsort.widgets.keys import BROWSE, help_text
-from napari_xfelsort.widgets.layers import LayerData, Opened, run_layers
+from napari_xfelsort.widgets.layers import LayerData, Opened
+from napari_xfelsort.widgets.reading import open_layers
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.source_form import SourceForm
-from napari_xfelsort.widgets.workers import Job, Report
+from napari_xfelsort.widgets.workers import Job
 
 
 class OpenDock(Dock):
@@ -128,7 +129,7 @@ class OpenDock(Dock):
             return
         self.message.tell(f"{doing.capitalize()} {'; '.join(opened.paths)} …")
         self.offer.hide()
-        job = Job(doing, Opening(opened))
+        job = Job(doing, lambda report: open_layers(opened))
         job.succeeded.connect(done)
         self._target = self._run
         self.run_job(job)
@@ -195,26 +196,6 @@ class OpenDock(Dock):
         first = self.files.rows[index.row()].first
         if self._run is not None and first is not None:
             self._run.go_to(first)
-
-
-class Opening:
-    """Opens a run and makes its layers, away from the window."""
-
-    def __init__(self, opened: Opened) -> None:
-        self._opened = opened
-
-    def __call__(self, report: Report) -> list[LayerData]:
-        from napari_xfelsort.readers import open_stack
-
-        opened = self._opened
-        stack = open_stack(
-            list(opened.paths),
-            geometry=opened.geometry,
-            mask=opened.mask,
-            dataset=opened.dataset,
-        )
-        report("opened")
-        return run_layers(stack, opened)
 
 
 class Offer(QWidget):

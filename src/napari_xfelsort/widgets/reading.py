@@ -28,12 +28,28 @@ def read_run(path: Paths) -> list[LayerData]:
     XfelsortError
         A sentence for the user; napari shows it.
     """
-    from napari_xfelsort.readers import open_stack
-
-    paths = _listed(path)
-    layers = run_layers(open_stack(paths), Opened(tuple(paths)))
+    layers = open_layers(Opened(tuple(_listed(path))))
     watch_current_viewer()
     return layers
+
+
+def open_layers(opened: Opened) -> list[LayerData]:
+    """Layers of a run, the events first.
+
+    Raises
+    ------
+    XfelsortError
+        If it cannot be opened, as `open_stack`.
+    """
+    from napari_xfelsort.readers import open_stack
+
+    stack = open_stack(
+        list(opened.paths),
+        geometry=opened.geometry,
+        mask=opened.mask,
+        dataset=opened.dataset,
+    )
+    return run_layers(stack, opened)
 
 
 def read_geometry(path: Paths) -> list[LayerData]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from napari_xfelsort.widgets.layers import LayerData, Opened, run_layers
+from napari_xfelsort.widgets.layers import LayerData, Opened
 
 #: Changes when the simulation does, so that no old sample is taken for a new one.
 _VERSION = "1"
@@ -32,12 +32,10 @@ def sorting_run() -> list[LayerData]:
 
 
 def _sample(run: int) -> list[LayerData]:
-    from napari_xfelsort.readers import open_stack
-    from napari_xfelsort.widgets.reading import watch_current_viewer
+    from napari_xfelsort.widgets.reading import open_layers, watch_current_viewer
 
     data, geometry = simulated_run(run)
-    stack = open_stack(data, geometry=geometry)
-    layers = run_layers(stack, Opened((data,), geometry))
+    layers = open_layers(Opened((data,), geometry))
     watch_current_viewer()
     return layers
 

@@ -60,6 +60,7 @@ class SortDock(Dock):
         self._board: SortBoard | None = None
         self._refused: SortOutcome | None = None
         self._summary: SortSummary | None = None
+        self._kept = 0
         self._suggested = ""
         self._followed = ""
         self._build()
@@ -163,6 +164,7 @@ class SortDock(Dock):
 
     def _start(self, order: SortOrder, overwrite: bool) -> None:
         self._board = self._refused = self._summary = None
+        self._kept = 0
         self.results.setVisible(False)
         self.message.tell("")
         self._show_rate("")
@@ -189,7 +191,8 @@ class SortDock(Dock):
         if board is not self._board:
             self._board = board
             self._show_table(board.rows(), names)
-        if progress.kept_events:
+        if progress.kept_events != self._kept:
+            self._kept = progress.kept_events
             self.message.tell(f"Resumes: {progress.kept_events} events were done before.")
         self.table.change(board.take_changes())
         if progress.file or progress.done_events:
