@@ -300,6 +300,8 @@ def test_a_dock_shows_the_run_that_is_open_already(run, viewer, qtbot):
     qtbot.addWidget(made)
     assert made.findChild(QLabel, "summary").text().startswith("40 events")
     assert line(made, "data").text() == run.opened.paths[0]
+    assert line(made, "go_to").text() == "0"
+    assert not made.data_section.isExpanded()
     viewer.layers.clear()
     assert "Open a run" in made.findChild(QLabel, "summary").text()
     assert made.files.rowCount() == 0

@@ -62,6 +62,8 @@ class OpenDock(Dock):
         if viewer is not None:
             viewer.cursor.events.position.connect(self._on_cursor)
         self._show_run(self.chooser.run)
+        if self.chooser.run is not None:
+            self.data_section.collapse(animate=False)
 
     def _lay_out(self) -> None:
         data = section("Data", self.form, expanded=True)
@@ -163,6 +165,8 @@ class OpenDock(Dock):
         if run is not None:
             run.shown.connect(self._on_event)
             run.changed.connect(self._show_stack)
+            if run.current is not None:
+                self._on_event(run.current)
 
     def _show_stack(self) -> None:
         run = self._run
