@@ -17,7 +17,7 @@ import pytest
 from mock_layouts import LAYOUTS, frame, frames, traced_peak
 from napari_xfelsort.core import errors
 from napari_xfelsort.core.stack import EventStack
-from napari_xfelsort.readers import open_stack
+from napari_xfelsort.readers import hdf5, open_stack
 
 SHAPE = (12, 16)
 
@@ -278,3 +278,23 @@ def test_dataset_that_is_no_stack(tmp_path: Path) -> None:
 def test_nothing_given() -> None:
     with pytest.raises(errors.XfelsortError):
         open_stack([])
+
+
+def test_no_file_stays_open_that_is_not_read(tmp_path):
+    write_run(tmp_path / "a.h5", range(4))
+    write_run(tmp_path / "b.h5", range(4, 8))
+    h5py.File(tmp_path / "nothing.h5", "w").close()
+    layout = h5py.VirtualLayout((8, *SHAPE), "u2")
+    for number, name in enumerate("ab"):
+        source = h5py.VirtualSource(f"{name}.h5", "entry_1/data_1/data", (4, *SHAPE))
+        layout[4 * number : 4 * number + 4] = source
+    with h5py.File(tmp_path / "both.h5", "w", libver="latest") as file:
+        file.create_virtual_dataset("entry_1/data_1/data", layout)
+    before = set(hdf5.POOL.open_paths())
+    with pytest.raises(errors.NoEventsError):
+        open_stack(tmp_path / "nothing.h5")
+    stack = open_stack([tmp_path / "both.h5", tmp_path / "nothing.h5"])
+    assert len(stack.problems) == 1
+    stack.raw(5)
+    stack.close()
+    assert set(hdf5.POOL.open_paths()) <= before

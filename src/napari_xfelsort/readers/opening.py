@@ -129,15 +129,15 @@ def _open_sources(
             sources[number] = open_source(
                 item.path, item.file, geometry, masks, dataset, item.parts
             )
-        except NoEventsError as error:
+        except XfelsortError as error:
+            hdf5.POOL.close([item.file])  # nothing will be read of it
             if len(found.items) == 1:
                 raise
             companion = item.scanned and _COMPANIONS.search(os.path.basename(item.path))
-            (notes if companion else found.problems).append(Problem(item.path, str(error)))
-        except XfelsortError as error:
-            if len(found.items) == 1:
-                raise
-            found.problems.append(Problem(item.path, str(error)))
+            no_events = isinstance(error, NoEventsError)
+            (notes if no_events and companion else found.problems).append(
+                Problem(item.path, str(error))
+            )
     if not sources:
         first = found.problems[0] if found.problems else None
         raise NoEventsError(

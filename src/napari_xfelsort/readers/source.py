@@ -80,7 +80,8 @@ class Hdf5Source(EventSource):
         return f"{self.file}:{stamp}:{self.dataset}:{len(self)}"
 
     def close(self) -> None:
-        hdf5.POOL.close([self.file, *(mask.file for mask in self.plan.masks if mask.file)])
+        masks = (mask.file for mask in self.plan.masks if mask.file)
+        hdf5.POOL.close([self.file, *masks, *self.plan.linked_files])
 
     def _locate(self, i: int) -> tuple[Segment, int]:
         if not 0 <= i < len(self):
