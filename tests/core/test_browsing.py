@@ -581,6 +581,16 @@ def test_too_many_events_are_refused_unread(hundred, index):
         hundred[index]
 
 
+def test_few_but_large_events_are_refused_and_one_is_given(hundred):
+    hundred.max_bytes = 3 * 4 * 5 * 4  # bytes of three events
+    assert hundred[:3].shape == (3, 4, 5)
+    with pytest.raises(MemoryError, match="at most 3 are loaded together"):
+        hundred[:4]
+    hundred.max_bytes = 1
+    assert hundred[7].shape == (4, 5)
+    assert source_of(hundred).reads == []
+
+
 def test_a_condition_on_all_pixels_is_refused_uncomputed(hundred):
     with pytest.raises(MemoryError):
         hundred[hundred > 2]

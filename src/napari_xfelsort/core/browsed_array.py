@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BrowsedArray(da.Array):  # type: ignore[misc]
-    """One event a chunk; refuses an index that takes more than a few dozen events.
+    """One event a chunk; refuses an index that takes many events, or much memory.
 
     A viewer's 3-D switch, or another order of axes, asks for every event at once.
 
@@ -27,17 +28,19 @@ class BrowsedArray(da.Array):  # type: ignore[misc]
     """
 
     max_events = 64
+    #: Of several events together; one is always given.
+    max_bytes = 2**29
     frames: BrowsedFrames
     on_refused: Callable[[], None] | None = None
 
     def __getitem__(self, index: Any) -> Any:
         n_events = _events_in(index, self.shape)
-        if n_events > self.max_events:
+        if n_events > 1 and n_events > (most := self._most_together()):
             if self.on_refused is not None:
                 self.on_refused()
             raise MemoryError(
                 f"Showing this needs {n_events} events at once, and at most "
-                f"{self.max_events} are loaded together: keep the slider for events, and the "
+                f"{most} are loaded together: keep the slider for events, and the "
                 "display in 2-D."
             )
         made = super().__getitem__(index)
@@ -47,6 +50,10 @@ class BrowsedArray(da.Array):  # type: ignore[misc]
         event.read = self.frames.__getitem__
         event.index = index
         return event
+
+    def _most_together(self) -> int:
+        n_bytes: int = math.prod(self.shape[1:]) * self.dtype.itemsize
+        return min(self.max_events, max(1, self.max_bytes // max(1, n_bytes)))
 
     def __reduce__(self) -> tuple[Any, ...]:  # copies are guarded too
         return browsed_array, (self.frames, self.name)
