@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import threading
 import weakref
 
@@ -15,6 +16,7 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import (
     QApplication,
+    QDockWidget,
     QLabel,
     QLineEdit,
     QMessageBox,
@@ -644,3 +646,59 @@ def test_a_picture_that_loads_in_the_background(window, qtbot, monkeypatch):
     assert journal(run) == ["//7 good"]
     settings.async_ = False  # what napari still slices ends before its window does
     qtbot.wait(100)
+
+
+def test_a_hidden_dock_labels_nothing_and_says_so(window, qtbot, monkeypatch):
+    _, run, dock = window
+    canvas = canvas_of(dock)
+    holder = dock.parentWidget()
+    while not isinstance(holder, QDockWidget):
+        holder = holder.parentWidget()
+    told = []
+    monkeypatch.setattr(label_dock, "show_warning", told.append)
+    settled(dock, qtbot)
+    holder.hide()
+    qtbot.keyClick(canvas, Qt.Key.Key_G)
+    assert (run.labels, run.current) == (None, 0)
+    assert len(told) == 1
+    assert "the Label dock is hidden" in told[0]
+    holder.show()
+    settled(dock, qtbot)
+    qtbot.keyClick(canvas, Qt.Key.Key_G)
+    holder.setFloating(True)
+    settled(dock, qtbot)
+    qtbot.keyClick(canvas, Qt.Key.Key_W)
+    assert journal(run) == ["//0 good", "//1 bad"]
+
+
+def test_several_events_at_once_are_not_labelled(own_run, user, viewer):
+    user.settle()
+    viewer.dims.order = (1, 0, 2)  # 8 events are few enough to be shown as an axis
+    user.press("G")
+    assert own_run.labels is None
+    assert "several events are shown at once" in user.told
+    viewer.dims.order = (0, 1, 2)
+    user.press("G")
+    assert journal(own_run) == ["//0 good"]
+    viewer.dims.ndisplay = 3
+    user.press("W")
+    assert journal(own_run) == ["//0 good"]
+
+
+def test_only_a_folder_that_is_not_there_is_said_to_be_made(own_run, user, tmp_path):
+    user.press("G")
+    user.type("label_folder", str(tmp_path / "new"))
+    assert user.told == f"{tmp_path / 'new'} is made with the first label."
+    user.type("label_folder", own_run.suggested_labels())
+    assert (user.told, user.reads("counts")) == ("", "good: 1   bad: 0")
+
+
+def test_a_label_folder_that_was_deleted_is_made_anew_after_reload(own_run, user):
+    user.press("G")
+    shutil.rmtree(own_run.suggested_labels())
+    user.press("W")
+    assert (user.is_red, own_run.current) == (True, 1)
+    user.click("reload")
+    assert user.reads("counts") == "good: 0   bad: 0"
+    user.press("W")
+    assert journal(own_run) == ["//1 bad"]

@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
+    QDockWidget,
     QFileDialog,
     QFrame,
     QHBoxLayout,
@@ -85,6 +86,14 @@ class Dock(QScrollArea):
         """Let go of callbacks and stop work; the dock was closed. Extended by subclasses."""
         if self.job is not None:
             self.job.stop()
+
+    @property
+    def is_put_away(self) -> bool:
+        """Whether the user hid the dock; not when it is only behind another tab."""
+        part = self.parentWidget()
+        while part is not None and not isinstance(part, QDockWidget):
+            part = part.parentWidget()
+        return part is not None and part.isHidden()
 
     def run_job(self, job: Job) -> None:
         """Start work of this dock, one at a time; a failure is told in the message line."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QLineEdit, QMessageBox
 
@@ -175,12 +176,12 @@ class LabelDock(Dock):
         if run is None or folder == self._of(run).folder:
             return
         self.message.tell("")
-        known = self._known[run] = Labelling(folder, run.stack)
+        self._known[run] = Labelling(folder, run.stack)
         self.folder.set_paths(folder)
         run.use_labels(None)
         if folder:
             self._use_folder(run, folder)
-            if not known.unread:
+            if self._is_read(run) and not Path(folder).is_dir():
                 self.message.tell(f"{folder} is made with the first label.")
         self._refresh()
 
@@ -212,6 +213,8 @@ class LabelDock(Dock):
         if not folder:
             self.message.tell_error("Choose a folder for the labels first.")
         elif not Path(folder).exists():
+            self._known[run] = Labelling(folder, run.stack)  # maybe it was deleted meanwhile
+            run.use_labels(None)
             self.message.tell(f"There are no labels yet: {folder} is made with the first label.")
         else:
             self._of(run).unread = True
@@ -294,6 +297,8 @@ class LabelDock(Dock):
             self._set(run, i, label)
         except LabelError as error:
             self.message.tell_error(str(error))
+            if self.is_put_away:
+                show_warning(str(error))
             return
         self.message.tell("")
         if label is not None:
@@ -302,6 +307,11 @@ class LabelDock(Dock):
 
     def _ready_run(self) -> Run:
         """The run, when nothing speaks against labelling an event of it."""
+        if self.is_put_away:
+            raise LabelError(
+                "Nothing was labelled: the Label dock is hidden; show it, or close it to have "
+                "its keys back."
+            )
         if self._run is None:
             raise LabelError("Open a run to label its events.")
         check_labeller(self.labeller.text())

@@ -101,6 +101,11 @@ def event_to_label(run: Run, runs: list[Run], label: str | None) -> int:
     not_labelled = f"Event {i} was not labelled:"
     if not run.is_drawn:
         raise LabelError(f"{not_labelled} its picture is not drawn yet.")
+    if not run.is_one_event:
+        raise LabelError(
+            f"{not_labelled} several events are shown at once; go back to 2-D, with the events "
+            "on a slider."
+        )
     if not run.layer.visible:
         raise LabelError(f"{not_labelled} the layer {run.name} is hidden.")
     above = _covering(run, runs)

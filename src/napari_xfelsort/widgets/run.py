@@ -205,6 +205,12 @@ class Run:
         """Whether the picture is that of the current event: it may still be loading."""
         return bool(self.layer.loaded) and self.current is not None
 
+    @property
+    def is_one_event(self) -> bool:
+        """Whether the picture is one event: events are on a slider, not an axis of it."""
+        viewer = self.viewer
+        return viewer is not None and self.axis not in viewer.dims.displayed
+
     def caption(self) -> tuple[str, str]:
         """What is written beside the current event, and the label that colours it."""
         i = self.current
