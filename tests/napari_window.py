@@ -8,6 +8,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_xfelsort.widgets.overlay import text_overlay
+
 #: Name of the plugin in napari.
 PLUGIN = "napari-xfelsort"
 
@@ -33,9 +35,20 @@ def press(key: Qt.Key) -> None:
     QTest.keyClick(canvas(), key)
 
 
+def camera_of(viewer: Any) -> Any:
+    """napari's camera: of the scene since napari 0.9, of the viewer before."""
+    return (viewer.scene if hasattr(viewer, "scene") else viewer).camera
+
+
+def text_on(viewer: Any) -> str:
+    """What is written on the canvas; empty when nothing is seen."""
+    overlay = text_overlay(viewer)
+    return overlay.text if overlay.visible else ""
+
+
 def click_picture(viewer: Any, y: float, x: float) -> None:
     """Click on a point of the picture."""
-    target, camera = canvas(), viewer.scene.camera
+    target, camera = canvas(), camera_of(viewer)
     middle_y, middle_x = camera.center[-2:]
     place = QPoint(
         round(target.width() / 2 + (x - middle_x) * camera.zoom),

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLineEdit, QPushButton
 from typer.testing import CliRunner
 
 import napari_xfelsort as xs
-from napari_window import PLUGIN, canvas, click_picture, press
+from napari_window import PLUGIN, click_picture, press
 from napari_xfelsort.cli import app
 from napari_xfelsort.core.lists import read_list
 from napari_xfelsort.widgets.runs import runs_of
@@ -20,12 +20,11 @@ PANEL = "p6a0"
 
 
 @pytest.fixture
-def window(make_napari_viewer, tmp_path, monkeypatch, qtbot):
+def window(make_napari_viewer, tmp_path, monkeypatch):
     """A napari window whose samples and results lie in a temporary folder."""
     monkeypatch.setenv("XFELSORT_SAMPLES", str(tmp_path / "samples"))
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1366, 768)
-    qtbot.waitUntil(lambda: canvas().isVisible())
     return viewer
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mock_layouts import LAYOUTS
+from napari_window import text_on
 from napari_xfelsort.core.errors import XfelsortError
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.mask import PixelMask, Reason
@@ -164,7 +165,7 @@ def test_every_layout_is_shown_or_refused_with_a_sentence(name, tmp_path, viewer
         shown = np.asarray(run.layer.data[i])
         if i in run.frames.store.failures:
             assert np.isnan(shown).all()
-            assert run.frames.store.failures[i] in viewer.canvas.overlays.text.text
+            assert run.frames.store.failures[i] in text_on(viewer)
             continue
         wanted = stack.assembled(i)
         measured = np.isfinite(shown)

@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
-from napari_window import PLUGIN, canvas, visible
+from napari_window import PLUGIN, canvas, text_on, visible
 from napari_xfelsort.readers import hdf5
 from napari_xfelsort.widgets import layers as drawn
 from napari_xfelsort.widgets.open_dock import OpenDock
@@ -25,11 +25,9 @@ N_MANY = 100_000
 
 
 @pytest.fixture
-def shown(make_napari_viewer, qtbot):
+def shown(make_napari_viewer):
     """A viewer that is shown."""
-    viewer = make_napari_viewer(show=True)
-    qtbot.waitUntil(lambda: canvas().isVisible())
-    return viewer
+    return make_napari_viewer(show=True)
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +124,7 @@ def test_slider_jump_and_random_on_many_events(shown, many, qtbot):
         run.go_to_random()
         assert picture(run)[5, 5] == run.current
     assert run.find(f"{many} //77777") == 77_777
-    assert f"event {run.current} of {N_MANY}" in shown.canvas.overlays.text.text
+    assert f"event {run.current} of {N_MANY}" in text_on(shown)
 
 
 def test_keys_step_and_a_held_key_stops_when_it_goes_up(shown, many, qtbot):

@@ -11,17 +11,14 @@ import h5py
 import numpy as np
 import pytest
 
+from napari_window import text_on
 from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.readers import hdf5, open_stack
 from napari_xfelsort.widgets import layers as drawn
 from napari_xfelsort.widgets.layers import Opened, run_layers, shown_colormap
-from napari_xfelsort.widgets.overlay import COLOURS
-from napari_xfelsort.widgets.runs import runs_of
-
-
-def text_on(viewer):
-    return viewer.canvas.overlays.text.text
+from napari_xfelsort.widgets.overlay import COLOURS, text_overlay
+from napari_xfelsort.widgets.runs import grid_of, runs_of
 
 
 def test_steps_and_jumps_stay_in_the_run(run):
@@ -100,7 +97,7 @@ def test_caption_names_event_and_label(run, viewer, tmp_path, simulated):
     run.use_labels(LabelStore(tmp_path / "labels", "me"))
     run.set_label(4, "good")
     assert text_on(viewer).endswith("\ngood")
-    assert viewer.canvas.overlays.text.color == pytest.approx(rgba(COLOURS["good"]))
+    assert text_overlay(viewer).color == pytest.approx(rgba(COLOURS["good"]))
     run.step(1)
     assert "good" not in text_on(viewer)
     run.step(-1)
@@ -278,7 +275,7 @@ def test_an_event_that_cannot_be_read_is_never_shown_as_another(
     run.go_to(30)
     assert np.isnan(np.asarray(run.layer.data[30])).all()
     assert "does not exist" in text_on(viewer)
-    assert viewer.canvas.overlays.text.color == pytest.approx(rgba(COLOURS["failed"]), abs=0.01)
+    assert text_overlay(viewer).color == pytest.approx(rgba(COLOURS["failed"]), abs=0.01)
     (tmp_path / "away.cxi").rename(data)
     run.go_to(2)
     run.go_to(30)
@@ -297,7 +294,7 @@ def test_two_runs_share_the_slider_and_keep_apart(open_run, simulated, simulated
     assert second.current is None
     assert "event 35 of 40" in text_on(viewer)
     runs.activate(second)
-    assert text_on(viewer) == "" or not viewer.canvas.overlays.text.visible
+    assert text_on(viewer) == ""
     second.step(1)
     assert second.current == len(second) - 1
     viewer.layers.remove(second.layer)
@@ -363,7 +360,7 @@ def test_the_active_run_is_the_one_that_is_seen(open_run, simulated, simulated_s
 
 
 def test_runs_side_by_side_are_all_seen(open_run, simulated, simulated_second, viewer):
-    viewer.canvas.grid.enabled = True
+    grid_of(viewer).enabled = True
     first = open_run(simulated.data)
     second = open_run(simulated_second.data)
     assert first.layer.visible
