@@ -317,3 +317,14 @@ def test_every_input_says_what_it_is_for(dock):
             assert widget.toolTip() or widget.placeholderText() or parent.toolTip(), (
                 widget.objectName()
             )
+
+
+def test_a_renamed_run_has_its_new_name_in_docks_and_none_leaves_the_form_open(dock, run, viewer):
+    assert dock.chooser.currentText() == f"{run.layer.name} (40 events)"
+    run.layer.name = "night shift"
+    assert dock.chooser.currentText() == "night shift (40 events)"
+    dock.data_section.collapse(animate=False)
+    viewer.layers.clear()
+    assert dock.data_section.isExpanded()
+    run.layer.name = "gone"
+    assert dock.chooser.currentText() == "no run is open"

@@ -27,6 +27,7 @@ import napari_xfelsort as xs
 from napari_xfelsort.core.sorting import SortProgress
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
+from napari_xfelsort.readers import hdf5
 from napari_xfelsort.widgets.runs import runs_of
 from napari_xfelsort.widgets.sort_dock import SortDock
 from napari_xfelsort.widgets.sort_order import suggested_folder
@@ -212,7 +213,7 @@ def test_the_open_run_is_sorted_as_without_a_dock(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_other_data_by_any_number_of_workers_give_the_same_bytes(
-    dock, enter, press, of_copies, headless, workers
+    dock, enter, press, of_copies, headless, workers, copies
 ):
     before = processes()
     enter(workers=workers)
@@ -220,6 +221,7 @@ def test_other_data_by_any_number_of_workers_give_the_same_bytes(
     assert written(of_copies) == headless
     assert "120 events of 4 files sorted" in said(dock)
     assert processes() <= before
+    assert not [path for path in hdf5.POOL.open_paths() if path.startswith(str(copies))]
     assert threading.active_count() < 20
 
 

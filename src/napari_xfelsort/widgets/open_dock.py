@@ -178,6 +178,7 @@ class OpenDock(Dock):
             self.problem.tell("")
             self.files.set_rows([])
             self.offer.hide()
+            self.data_section.expand(animate=False)
             return
         stack = run.stack
         self.form.show_opened(run.opened)

@@ -15,6 +15,8 @@ COLOURS = {
     "ignore": "#c0c0c0",
     "failed": "#ff9f0a",
 }
+#: Behind the text, whatever the theme.
+BACKGROUND = "#000000b3"
 #: For labels that have no colour of their own.
 OTHER_COLOUR = "#4cc3ff"
 
@@ -35,5 +37,7 @@ def write_on_canvas(viewer: ViewerModel, text: str, kind: str = "") -> None:
     overlay.position = "top_left"
     overlay.font_size = 12
     overlay.color = colour
+    if hasattr(overlay, "box_color"):  # else that of the theme, on a light one too light
+        overlay.box_color = BACKGROUND
     overlay.text = text
     overlay.visible = True

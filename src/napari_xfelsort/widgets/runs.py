@@ -44,7 +44,7 @@ class ViewerRuns:
         The model file that was saved or loaded last.
     """
 
-    #: Runs came or went.
+    #: Runs came or went, or have another name.
     changed = Signal()
     #: Another run is active, or none: the run or None.
     activated = Signal(object)
@@ -125,6 +125,7 @@ class ViewerRuns:
             viewer.layers.events.removed.disconnect(self._on_layers)
             viewer.layers.selection.events.active.disconnect(self._on_selection)
         for run in self.runs:
+            run.layer.events.name.disconnect(self._on_renamed)
             run.close()
         self.runs.clear()
         self._bind_keys()
@@ -166,6 +167,7 @@ class ViewerRuns:
         gone = [run for run in self.runs if run.layer not in there]
         new = [la for la in there if all(run.layer is not la for run in self.runs)]
         for run in gone:
+            run.layer.events.name.disconnect(self._on_renamed)
             self.runs.remove(run)
             run.close()
         for layer in new:
@@ -173,6 +175,7 @@ class ViewerRuns:
                 drawn.make_own(layer)
             run = Run(viewer, layer)
             self.runs.append(run)
+            layer.events.name.connect(self._on_renamed)
             run.refused.connect(self._keep_slider)
             run.shown.connect(self._write)
             run.labelled.connect(self._write)
@@ -182,6 +185,9 @@ class ViewerRuns:
             self._on_slider()
             self._bind_keys()
             self.changed.emit()
+
+    def _on_renamed(self, event: Any = None) -> None:
+        self.changed.emit()
 
     def _bind_keys(self) -> None:
         """Bind the browsing keys while there is a run."""

@@ -65,6 +65,9 @@ class SortOrder(NamedTuple):
             )
         except OtherResultsError as error:
             return SortOutcome(self, refused=str(error))
+        finally:
+            if data is not self.data:
+                data.close()
         lists = [str(summary.out / name) for name in list_names(model.class_names).values()]
         return SortOutcome(self, summary, tuple(lists))
 
