@@ -110,6 +110,15 @@ def rgba(colour):
     return [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)] + [1.0]
 
 
+def test_the_caption_is_written_on_dark_in_any_theme(run, viewer):
+    overlay = text_overlay(viewer)
+    if not hasattr(overlay, "box_color"):
+        pytest.skip("this napari draws no box behind text")
+    *colour, opacity = overlay.box_color
+    assert max(colour) == 0
+    assert opacity > 0.5
+
+
 def test_no_label_without_a_folder(run):
     with pytest.raises(LabelError, match="folder"):
         run.set_label(0, "good")
