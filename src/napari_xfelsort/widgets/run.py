@@ -87,6 +87,7 @@ class Run:
         self._set_limits(tuple(layer.contrast_limits))
         self.companions = Companions(self)
         layer.events.colormap.connect(self._keep_nan_colour)
+        self._name_axes(viewer)
 
     def __len__(self) -> int:
         return len(self.stack)
@@ -128,6 +129,13 @@ class Run:
         """The viewer's axis along which the events are."""
         viewer = self.viewer
         return 0 if viewer is None else max(0, viewer.dims.ndim - self.layer.ndim)
+
+    def _name_axes(self, viewer: ViewerModel) -> None:
+        """Call the slider "event", unless it has a name; napari does since 0.9."""
+        n = self.layer.ndim
+        names = tuple(viewer.dims.axis_labels)
+        if len(names) >= n and all(name.lstrip("-").isdigit() for name in names[-n:]):
+            viewer.dims.axis_labels = names[:-n] + tuple(self.layer.axis_labels)
 
     def follow_slider(self) -> None:
         """Take note of the event that the slider is at."""
