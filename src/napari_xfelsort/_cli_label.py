@@ -8,8 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_xfelsort._cli_profile import (
+    Asked,
+    GoodOption,
+    RangesOption,
+    RegionOption,
+    Side,
+    Wanted,
+    parse_ranges,
+    run_profile,
+)
+from napari_xfelsort.cli_options import (
+    DatasetOption,
+    GeometryOption,
+    MaskOption,
+    settings_options,
+)
 from napari_xfelsort.cli_support import Status, complain, guarded, plural, say, table
 from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.profiles.settings import ProfileSettings
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.labels import LabelStore
@@ -18,8 +35,10 @@ _SHOWN = 10
 
 
 @guarded("Stopped. Labels stored so far are kept; the same command resumes.")
+@settings_options(ProfileSettings)
 def label(
     labels: Annotated[Path, typer.Option("--labels", "-l", help="Label folder to write to.")],
+    settings: ProfileSettings,
     paths: Annotated[
         list[str] | None,
         typer.Argument(metavar="PATH", help="Data that the events must be in."),
@@ -31,19 +50,56 @@ def label(
             help="CrystFEL lists, one a class; a plain FILE means the class of its name.",
         ),
     ] = None,
+    by_profile: Annotated[
+        bool,
+        typer.Option(
+            "--by-profile", help="By the inflection points of a profile; see xfelsort profile."
+        ),
+    ] = False,
     labeller: Annotated[
         str | None, typer.Option(help="Who labels; the login name when omitted.")
     ] = None,
+    region: RegionOption = None,
+    geometry: GeometryOption = None,
+    dataset: DatasetOption = None,
+    mask: MaskOption = None,
+    good: GoodOption = Side.inside,
+    ranges: RangesOption = None,
+    relabel: Annotated[
+        bool, typer.Option("--relabel", help="Replace labels by hand or from lists too.")
+    ] = False,
 ) -> Status:
-    """Label events, here from lists: --from-lists good.lst bad.lst.
+    """Label events: --from-lists good.lst bad.lst, or --by-profile.
 
     Labels are added to the folder's journal of the labeller; the last label of an event
     counts. With data given, listed events that are not in it are told (exit status 3).
+    The options from --region on are for --by-profile.
+    """
+    if by_profile and not from_lists:
+        if not paths:
+            raise LabelError("Labelling by profile needs the data; give PATH.")
+        asked = Asked(paths, geometry, dataset, mask, region, settings)
+        accepted = parse_ranges(ranges or [])
+        return run_profile(asked, Wanted(labels, good.value, accepted, labeller, relabel))
+    if by_profile or not from_lists:
+        raise LabelError(
+            "Nothing says how to label; give one of --from-lists CLASS=FILE ... and --by-profile."
+        )
+    return label_from_lists(labels, labeller, from_lists, paths)
+
+
+def label_from_lists(
+    labels: Path, labeller: str | None, from_lists: list[str], paths: list[str] | None
+) -> Status:
+    """Take labels from lists, and compare them with data, if there are any.
+
+    Raises
+    ------
+    XfelsortError
+        Of any kind, as a sentence.
     """
     from napari_xfelsort.core.labels import LabelStore
 
-    if not from_lists:
-        raise LabelError("Nothing says how to label; give --from-lists CLASS=FILE ...")
     lists = parse_lists(from_lists)
     store = LabelStore(labels, labeller)
     told = len(store.warnings)
