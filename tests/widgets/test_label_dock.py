@@ -30,6 +30,7 @@ from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.simulate import simulate_detector
 from napari_xfelsort.readers import open_stack
 from napari_xfelsort.widgets import label_dock
+from napari_xfelsort.widgets.dock import ERROR_COLOUR
 from napari_xfelsort.widgets.label_dock import RANDOM, STAY, UNLABELLED, LabelDock
 from napari_xfelsort.widgets.layers import Opened, run_layers
 from napari_xfelsort.widgets.runs import runs_of
@@ -87,7 +88,7 @@ class User:
 
     @property
     def is_red(self) -> bool:
-        return "#ff6b5e" in self.dock.message.styleSheet()
+        return ERROR_COLOUR in self.dock.message.styleSheet()
 
 
 @pytest.fixture

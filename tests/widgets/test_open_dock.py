@@ -328,3 +328,11 @@ def test_a_renamed_run_has_its_new_name_in_docks_and_none_leaves_the_form_open(d
     assert dock.data_section.isExpanded()
     run.layer.name = "gone"
     assert dock.chooser.currentText() == "no run is open"
+
+
+def test_a_dock_closed_while_it_opens_adds_nothing(dock, viewer, simulated, qtbot):
+    line(dock, "data").setText(str(simulated.data))
+    qtbot.mouseClick(dock.findChild(QPushButton, "open"), Qt.MouseButton.LeftButton)
+    dock.release()
+    qtbot.waitUntil(lambda: dock.job is None, timeout=20_000)
+    assert not viewer.layers

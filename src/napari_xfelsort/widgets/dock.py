@@ -26,6 +26,8 @@ from napari_xfelsort.widgets.workers import Job
 
 #: Docks stand side by side with the picture on a screen 1366 pixels wide.
 MINIMUM_WIDTH = 330
+#: Of what is wrong; readable in a dark and in a light theme.
+ERROR_COLOUR = "#f2483a"
 
 
 class Dock(QScrollArea):
@@ -129,7 +131,7 @@ class Message(QLabel):
 
     def tell_error(self, sentence: str) -> None:
         """Say what is wrong."""
-        self._show(sentence, "color: #ff6b5e;")
+        self._show(sentence, f"color: {ERROR_COLOUR};")
 
     def _show(self, sentence: str, style: str) -> None:
         self.setStyleSheet(style)

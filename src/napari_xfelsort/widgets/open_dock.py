@@ -17,7 +17,7 @@ from napari_xfelsort.widgets.layers import LayerData, Opened
 from napari_xfelsort.widgets.reading import open_layers
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.source_form import SourceForm
-from napari_xfelsort.widgets.workers import Job
+from napari_xfelsort.widgets.workers import Job, Report
 
 
 class OpenDock(Dock):
@@ -131,7 +131,13 @@ class OpenDock(Dock):
             return
         self.message.tell(f"{doing.capitalize()} {'; '.join(opened.paths)} …")
         self.offer.hide()
-        job = Job(doing, lambda report: open_layers(opened))
+
+        def work(report: Report) -> list[LayerData]:
+            layers = open_layers(opened)
+            report(None)  # the dock may have been closed meanwhile
+            return layers
+
+        job = Job(doing, work)
         job.succeeded.connect(done)
         self._target = self._run
         self.run_job(job)

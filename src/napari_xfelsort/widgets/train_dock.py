@@ -251,10 +251,10 @@ class TrainDock(Dock):
         tip = "Load a model file and see how well that model does"
         self.load_button = button("Load model…", "load_model", tip, self.load)
         about = QFormLayout()
-        about.addRow("run", self.chooser)
-        about.addRow("labels", self.labels)
+        about.addRow("Run", self.chooser)
+        about.addRow("Labels", self.labels)
         about.addRow("", self.counts)
-        about.addRow("region", self.region)
+        about.addRow("Region", self.region)
         self.body.addLayout(about)
         self.body.addWidget(_group("Settings", self.form))
         self.body.addLayout(row(self.train_button, self.cancel_button, self.load_button))
@@ -275,7 +275,7 @@ class TrainDock(Dock):
         tip = "Save the picture as PNG, SVG or PDF, on white"
         picture = button("Save picture…", "save_picture", tip, self.plot.save)
         file = QWidget()
-        file.setLayout(row("file", self.model_file))
+        file.setLayout(row("File", self.model_file))
         buttons = QWidget()
         buttons.setLayout(row(self.save_button, picture))
         self.results = _group("Model", self.plot, self.notes, file, buttons)
