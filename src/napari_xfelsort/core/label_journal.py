@@ -25,6 +25,15 @@ from napari_xfelsort.core.events import EventId
 HEADER = ("time", "file", "event", "label", "source", "note")
 #: May be stored as a label, but is no class: the event is left out of training.
 IGNORE = "ignore"
+#: Between the classes of an event that has several; no class name may hold it, nor ever
+#: could, so that a journal means the same whether or not several classes are in use.
+SEPARATOR = "|"
+#: A source that begins so is a rule, and each rule a labeller of its own.
+RULE = "rule:"
+#: Somebody decided between labellers.
+SETTLED = "settled"
+#: A label that was there before, said by another, and shown again after an undo.
+RESTORED = "restored:"
 #: Words that say that there is no label.
 NOT_LABELS = ("undecided", "unsure", "failed")
 #: Ends a torn line so that it can never read as a label: more fields than a line has.
@@ -46,6 +55,57 @@ class LabelEntry(NamedTuple):
     note: str
     labeller: str
 
+    @property
+    def origin(self) -> str:
+        """The source that first gave the label."""
+        return self.source.removeprefix(RESTORED)
+
+    @property
+    def voice(self) -> str:
+        """Whose opinion the line is: of the labeller or of a rule; empty for nobody's.
+
+        To settle between labellers, or to restore what another said, is no opinion.
+        """
+        return _voice(self.source, self.labeller)
+
+
+class LabelLine(NamedTuple):
+    """A label to be written; an empty ``label`` takes one back."""
+
+    event: EventId
+    label: str
+    source: str = "hand"
+    note: str = ""
+
+    def voice(self, labeller: str) -> str:
+        """Whose opinion the line is when a labeller writes it; see `LabelEntry.voice`."""
+        return _voice(self.source, labeller)
+
+
+def _voice(source: str, labeller: str) -> str:
+    if source == SETTLED or source.startswith(RESTORED):
+        return ""
+    return source if source.startswith(RULE) else labeller
+
+
+def split_label(label: str) -> tuple[str, ...]:
+    """The classes of a label; none for ``"ignore"`` and for no label."""
+    return () if label in ("", IGNORE) else tuple(label.split(SEPARATOR))
+
+
+def join_classes(classes: Iterable[str]) -> str:
+    """The label of an event that has these classes, the same in whatever order they come.
+
+    Raises
+    ------
+    LabelError
+        If there is none, or one of them cannot name a class.
+    """
+    names = sorted({check_class_name(name) for name in classes})
+    if not names:
+        raise LabelError("A label needs at least one class.")
+    return SEPARATOR.join(names)
+
 
 def check_class_name(name: str) -> str:
     """The name, if it can name a class and its list file.
@@ -62,14 +122,16 @@ def check_class_name(name: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def check_label(label: str) -> str:
-    """The label, if it is a class name or ``"ignore"``.
+    """The label, if it is ``"ignore"`` or one or several class names.
+
+    Several are joined by ``|``; they are put in order, each once.
 
     Raises
     ------
     LabelError
         Says what is wrong with it.
     """
-    return label if label == IGNORE else check_class_name(label)
+    return label if label == IGNORE else join_classes(label.split(SEPARATOR))
 
 
 def check_labeller(name: str) -> str:
@@ -166,7 +228,7 @@ class Journal:
         try:
             when = _parse_time(time)
             if label:
-                check_label(label)
+                label = check_label(label)
         except (ValueError, LabelError) as error:
             return f"has no usable time or label ({str(error).rstrip('.')})"
         entries.append(LabelEntry(when, EventId(file, event), label, source, note, self.labeller))

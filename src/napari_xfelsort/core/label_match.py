@@ -28,11 +28,14 @@ class Alignment(NamedTuple):
         Labelled events that are not in the stack.
     warnings : list of str
         Files that were recognised by their name alone.
+    entries : list of LabelEntry or None
+        The line that each label is from (or that took it back), None where there is none.
     """
 
     labels: list[str | None]
     unmatched: list[EventId]
     warnings: list[str]
+    entries: list[LabelEntry | None]
 
 
 def match_labels(latest: Mapping[EventKey, LabelEntry], stack: EventStack) -> Alignment:
@@ -46,7 +49,7 @@ def match_labels(latest: Mapping[EventKey, LabelEntry], stack: EventStack) -> Al
     labels = [entry.label or None if entry else None for entry in found]
     present = set(keys)
     unmatched = [e.event for key, e in by_key.items() if e.label and key not in present]
-    return Alignment(labels, unmatched, warnings)
+    return Alignment(labels, unmatched, warnings, found)
 
 
 def resolved_file(file: str, bases: Sequence[Path]) -> str:

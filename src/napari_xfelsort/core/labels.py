@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_xfelsort.core.atomic import atomic_write
@@ -17,9 +18,12 @@ from napari_xfelsort.core.label_journal import (
     IGNORE,
     Journal,
     LabelEntry,
+    LabelLine,
     check_class_name,
     check_label,
+    split_label,
 )
+from napari_xfelsort.core.label_lists import events_of_classes
 from napari_xfelsort.core.label_match import Alignment, EventKey, match_labels, resolved_file
 from napari_xfelsort.core.lists import located, read_list, write_list
 
@@ -111,6 +115,7 @@ class LabelStore:
         self.warnings: list[str] = []
         self._entries: list[LabelEntry] = []
         self._latest: dict[EventKey, LabelEntry] = {}
+        self._said: dict[str, dict[EventKey, LabelEntry]] = {}
         self._files: dict[str, str] = {}
         entries: list[LabelEntry] = []
         for journal in Journal.all_in(self.folder):
@@ -123,9 +128,13 @@ class LabelStore:
     def _take(self, entries: Iterable[LabelEntry]) -> None:
         for entry in entries:
             self._entries.append(entry)
-            self._latest[self._key(entry.event)] = entry
+            key = self.key(entry.event)
+            self._latest[key] = entry
+            if entry.voice:
+                self._said.setdefault(entry.voice, {})[key] = entry
 
-    def _key(self, event: EventId) -> EventKey:
+    def key(self, event: EventId) -> EventKey:
+        """What an event is known by, however the path to its file was written."""
         name = event.place or event.file
         file = self._files.get(name)
         if file is None:
@@ -143,7 +152,8 @@ class LabelStore:
         event_id : EventId
             The event.
         label : str
-            A class, or ``"ignore"`` to keep the event out of training.
+            A class, several joined by ``|`` (`join_classes`), or ``"ignore"`` to keep the
+            event out of training.
         source : str
             What labelled: ``"hand"``, or the name of a rule.
         note : str
@@ -154,7 +164,7 @@ class LabelStore:
         LabelError
             If the label cannot name a class or cannot be stored.
         """
-        self._append([(event_id, check_label(label))], source, note)
+        self._append([LabelLine(event_id, check_label(label), source, note)])
 
     def set_many(
         self, pairs: Iterable[tuple[EventId, str]], source: str = "hand", note: str = ""
@@ -166,7 +176,21 @@ class LabelStore:
         LabelError
             If a label cannot name a class or cannot be stored; then none is.
         """
-        self._append([(event, check_label(label)) for event, label in pairs], source, note)
+        self._append(
+            [LabelLine(event, check_label(label), source, note) for event, label in pairs]
+        )
+
+    def write(self, lines: Iterable[LabelLine]) -> None:
+        """Write labels of several sources, and take others back, with one write to disk.
+
+        Raises
+        ------
+        LabelError
+            If a label cannot name a class or cannot be stored; then none is.
+        """
+        self._append(
+            [line._replace(label=line.label and check_label(line.label)) for line in lines]
+        )
 
     def clear(self, event_id: EventId, source: str = "hand", note: str = "") -> None:
         """Take the label of an event back.
@@ -176,15 +200,13 @@ class LabelStore:
         LabelError
             If this cannot be stored.
         """
-        self._append([(event_id, "")], source, note)
+        self._append([LabelLine(event_id, "", source, note)])
 
-    def _append(self, pairs: Sequence[tuple[EventId, str]], source: str, note: str) -> None:
-        if not pairs:
+    def _append(self, lines: Sequence[LabelLine]) -> None:
+        if not lines:
             return
-        time = self._next_time(event for event, _ in pairs)
-        entries = [
-            LabelEntry(time, event, label, source, note, self.labeller) for event, label in pairs
-        ]
+        time = self._next_time(line.event for line in lines)
+        entries = [LabelEntry(time, *line, self.labeller) for line in lines]
         self._own.append(entries)
         self._take(entries)
 
@@ -193,7 +215,7 @@ class LabelStore:
 
         Clocks are set back and differ between computers; what a person did last counts.
         """
-        known = [self._latest.get(self._key(event)) for event in events]
+        known = [self._latest.get(self.key(event)) for event in events]
         step = timedelta(microseconds=1)
         return max([datetime.now(UTC), *(entry.time + step for entry in known if entry)])
 
@@ -201,8 +223,21 @@ class LabelStore:
 
     def get(self, event_id: EventId) -> str | None:
         """Label of an event, None when it has none."""
-        entry = self._latest.get(self._key(event_id))
+        entry = self._latest.get(self.key(event_id))
         return entry.label or None if entry else None
+
+    def entry(self, event_id: EventId) -> LabelEntry | None:
+        """The line that counts for an event: who, when and why; its label may be empty."""
+        return self._latest.get(self.key(event_id))
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Labellers, and rules by their source, that said anything; sorted."""
+        return tuple(sorted(self._said))
+
+    def said(self, voice: str) -> Mapping[EventKey, LabelEntry]:
+        """The last line of a labeller or a rule about each event; its label may be empty."""
+        return MappingProxyType(self._said.get(voice, {}))
 
     def labels(self) -> dict[EventId, str]:
         """Label of every labelled event, ``"ignore"`` included, in order of labelling."""
@@ -213,14 +248,27 @@ class LabelStore:
         return iter(self._entries)
 
     def counts(self) -> dict[str, int]:
-        """Number of events with each label, ``"ignore"`` included."""
-        counts = Counter(entry.label for entry in self._latest.values() if entry.label)
+        """Number of events with each class and with ``"ignore"``.
+
+        An event that has several classes counts for each of them.
+        """
+        labels = Counter(entry.label for entry in self._latest.values() if entry.label)
+        counts: Counter[str] = Counter()
+        for label, number in labels.items():
+            for name in split_label(label) or (label,):
+                counts[name] += number
         return dict(sorted(counts.items()))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes that events have now, sorted."""
         return tuple(name for name in self.counts() if name != IGNORE)
+
+    @property
+    def classes_used(self) -> tuple[str, ...]:
+        """The classes that any event ever had, sorted."""
+        labels = {entry.label for entry in self._entries}
+        return tuple(sorted({name for label in labels for name in split_label(label)}))
 
     def aligned(self, stack: EventStack) -> list[str | None]:
         """Label of each event of a stack, None where there is none.
@@ -265,9 +313,9 @@ class LabelStore:
             events = taken[name] = []
             entries = located(read_list(path), path)
             for line, event in entries:
-                first = seen.get(self._key(event))
+                first = seen.get(self.key(event))
                 if first is None:
-                    seen[self._key(event)] = name
+                    seen[self.key(event)] = name
                     events.append(event)
                 elif first != name:
                     raise LabelError(
@@ -295,6 +343,8 @@ class LabelStore:
     ) -> dict[str, Path]:
         """Write ``CLASS.lst`` for every class ever used; empty where no event has it now.
 
+        An event that has several classes is in the list of each.
+
         Parameters
         ----------
         folder : path, optional
@@ -317,21 +367,7 @@ class LabelStore:
             If two classes differ only by capitals, so that their lists could collide.
         """
         target = self.folder if folder is None else Path(folder)
-        events: dict[str, list[EventId]] = {
-            name: [] for name in sorted({e.label for e in self._entries} - {"", IGNORE})
-        }
-        folded: dict[str, str] = {}
-        for name in events:
-            if folded.setdefault(name.casefold(), name) != name:
-                raise LabelError(
-                    f"The classes {folded[name.casefold()]!r} and {name!r} differ only by "
-                    "capitals; give one of them another name."
-                )
-        for event, label in sorted(
-            self.labels().items(), key=lambda item: _reading_order(item[0])
-        ):
-            if label != IGNORE:
-                events[label].append(event)
+        events = events_of_classes(self.labels(), self.classes_used)
         paths = {name: target / f"{name}.lst" for name in events}
         for path in paths.values():
             if path.exists() and not overwrite:
@@ -384,12 +420,6 @@ def login_name() -> str:
         name = ""
     safe = "".join(c if c.isalnum() or c in "_+@" else "_" for c in name)
     return safe[:40] or "labeller"
-
-
-def _reading_order(event: EventId) -> tuple[str, list[tuple[int, int | str]]]:
-    """Order of events as a person would put them: numbers by value."""
-    parts = event.event.replace("//", "/").split("/")
-    return event.file, [(0, int(p)) if p.isdecimal() else (1, p) for p in parts]
 
 
 def _free_name(path: Path) -> Path:
