@@ -8,6 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_xfelsort._cli_label_rules import (
+    MeanOption,
+    MetadataOption,
+    PeaksOption,
+    PercentileOption,
+    RuleOption,
+    SaturatedOption,
+    WithdrawOption,
+    asked_ranges,
+    label_by_rule,
+    withdraw_rule,
+)
 from napari_xfelsort._cli_profile import (
     Asked,
     GoodOption,
@@ -56,6 +68,13 @@ def label(
             "--by-profile", help="By the inflection points of a profile; see xfelsort profile."
         ),
     ] = False,
+    by_peaks: PeaksOption = None,
+    by_mean: MeanOption = None,
+    by_percentile: PercentileOption = None,
+    by_saturated: SaturatedOption = None,
+    by_metadata: MetadataOption = None,
+    rule: RuleOption = None,
+    withdraw: WithdrawOption = None,
     labeller: Annotated[
         str | None, typer.Option(help="Who labels; the login name when omitted.")
     ] = None,
@@ -69,23 +88,44 @@ def label(
         bool, typer.Option("--relabel", help="Replace labels by hand or from lists too.")
     ] = False,
 ) -> Status:
-    """Label events: --from-lists good.lst bad.lst, or --by-profile.
+    """Label events: --from-lists good.lst bad.lst, --by-profile, or by a rule: --by-peaks 20.
 
     Labels are added to the folder's journal of the labeller; the last label of an event
     counts. With data given, listed events that are not in it are told (exit status 3).
-    The options from --region on are for --by-profile.
+    The options from --region on are for --by-profile and rules. A rule labels all events
+    of the data; --withdraw takes its labels back.
     """
-    if by_profile and not from_lists:
-        if not paths:
-            raise LabelError("Labelling by profile needs the data; give PATH.")
-        asked = Asked(paths, geometry, dataset, mask, region, settings)
-        accepted = parse_ranges(ranges or [])
-        return run_profile(asked, Wanted(labels, good.value, accepted, labeller, relabel))
-    if by_profile or not from_lists:
+    from napari_xfelsort.core.labels import LabelStore
+
+    rules = asked_ranges(
+        {
+            "peaks": by_peaks,
+            "mean": by_mean,
+            "percentile": by_percentile,
+            "saturated": by_saturated,
+            "metadata": by_metadata,
+        }
+    )
+    if len(rules) + bool(from_lists) + by_profile + bool(withdraw) != 1:
         raise LabelError(
-            "Nothing says how to label; give one of --from-lists CLASS=FILE ... and --by-profile."
+            "Nothing says how to label, or too much does; give one of --from-lists CLASS=FILE "
+            "..., --by-profile, --by-peaks MIN or another rule, and --withdraw NAME."
         )
-    return label_from_lists(labels, labeller, from_lists, paths)
+    if withdraw:
+        return withdraw_rule(LabelStore(labels, labeller, create=False), withdraw)
+    if from_lists:
+        return label_from_lists(labels, labeller, from_lists, paths)
+    if not paths:
+        raise LabelError("Labelling by profile or rule needs the data; give PATH.")
+    if rules:
+        from napari_xfelsort.readers import open_stack
+
+        stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
+        store = LabelStore(labels, labeller)
+        return label_by_rule(store, stack, rules[0], rule, region, good is Side.inside, relabel)
+    asked = Asked(paths, geometry, dataset, mask, region, settings)
+    accepted = parse_ranges(ranges or [])
+    return run_profile(asked, Wanted(labels, good.value, accepted, labeller, relabel))
 
 
 def label_from_lists(

@@ -13,6 +13,7 @@ from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.label_classes import COLOURS, ClassSet, LabelClass
 from napari_xfelsort.core.label_journal import join_classes, split_label
+from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 
 NAMES = st.lists(st.sampled_from(["ice", "shadow", "salt ring", "a+b", "Streuung"]), max_size=4)
@@ -167,6 +168,17 @@ def test_lists_of_several_classes(tmp_path_factory, steps):
         assert {name: path.read_text().splitlines() for name, path in lists.items()} == {
             name: [f"run.cxi //{i}" for i in sorted(has) if name in has[i]] for name in used
         }
+
+
+def test_a_tally_counts_each_class_and_each_event_once():
+    tally = LabelTally(["ice|salt", "ice", None, "ignore"])
+    assert (tally.n_labelled, tally.counts) == (3, {"ice": 2, "ignore": 1, "salt": 1})
+    tally.set(0, "salt")
+    tally.set(2, "ice|salt|shadow")
+    assert (tally.n_labelled, tally.counts) == (4, {"ice": 2, "ignore": 1, "salt": 2, "shadow": 1})
+    tally.set(2, None)
+    tally.set(3, None)
+    assert (tally.n_labelled, tally.counts) == (2, {"ice": 1, "salt": 1})
 
 
 def test_an_old_journal_means_what_it_meant(tmp_path):

@@ -8,6 +8,8 @@ rule back.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.label_history import LabelHistory, restoring
 from napari_xfelsort.core.label_journal import (
     RULE,
@@ -157,28 +160,64 @@ def apply_rule(
     """
     if len(values) != len(stack):
         raise LabelError(f"There are {len(values)} scores for {len(stack)} events.")
-    counts: dict[str, int] = {}
+    events = [stack.event_id(i) for i in range(len(stack))]
+    entries = store.match(stack).entries
+    return write_rule_labels(
+        store, events, entries, rule.labels(values), rule.source, rule.note, over_hand, history
+    )
+
+
+def write_rule_labels(
+    store: LabelStore,
+    events: Sequence[EventId],
+    entries: Sequence[LabelEntry | None],
+    labels: Sequence[str],
+    source: str,
+    note: str,
+    over_hand: bool = False,
+    history: LabelHistory | None = None,
+) -> RuleOutcome:
+    """Write what a rule of any kind says, with one write to disk; see `apply_rule`.
+
+    Parameters
+    ----------
+    store : LabelStore
+        Where to write.
+    events : sequence of EventId
+        What the rule looked at.
+    entries : sequence of LabelEntry or None
+        What counts for each now: `LabelStore.entry`, or `LabelStore.match`.
+    labels : sequence of str
+        Label of each, empty where the rule says nothing.
+    source, note : str
+        ``rule:NAME`` and the rule's settings in one line.
+    over_hand, history
+        As for `apply_rule`.
+
+    Raises
+    ------
+    LabelError
+        If the source is no rule, or labels cannot be stored.
+    """
+    if not source.startswith(RULE):
+        raise LabelError(f"The source of a rule's labels must be {RULE}NAME, not {source!r}.")
+    counts: Counter[str] = Counter()
     kept = undecided = 0
     lines: list[LabelLine] = []
-    silent: list[int] = []
-    said = store.said(rule.source)
-    entries = store.match(stack).entries
-    for i, (label, entry) in enumerate(zip(rule.labels(values), entries, strict=True)):
-        by_hand = not is_by_rule(entry)
-        if not label:
-            undecided += 1
-            silent.append(i)
-        elif by_hand and not over_hand:
-            kept += 1
-            silent.append(i)
-        else:
-            counts[label] = counts.get(label, 0) + 1
-            lines.append(LabelLine(stack.event_id(i), label, rule.source, rule.note))
+    silent: list[EventId] = []
+    for event, entry, label in zip(events, entries, labels, strict=True):
+        if label and (over_hand or is_by_rule(entry)):
+            counts[label] += 1
+            lines.append(LabelLine(event, label, source, note))
+            continue
+        kept += bool(label)
+        undecided += not label
+        silent.append(event)
+    said = store.said(source)
     if said:
-        events = (stack.event_id(i) for i in silent)
-        gone = {key: e for e in events if (key := store.key(e)) in said and said[key].label}
-        lines += _taking_back(store, rule.source, set(gone))
-    _write(store, history, lines, f"rule {rule.name}")
+        gone = {key for event in silent if (key := store.key(event)) in said and said[key].label}
+        lines += _taking_back(store, source, gone)
+    _write(store, history, lines, source.replace(":", " ", 1))
     return RuleOutcome(dict(sorted(counts.items())), kept, undecided)
 
 

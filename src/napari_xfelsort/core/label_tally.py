@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from napari_xfelsort.core.label_journal import split_label
+
 
 class LabelTally:
     """The labels of a run's events, counted as they change.
@@ -20,7 +22,17 @@ class LabelTally:
     def __init__(self, labels: Sequence[str | None]) -> None:
         self._labels = list(labels)
         self._free = np.array([label is None for label in labels], bool)
-        self._counts = Counter(label for label in labels if label is not None)
+        self._n_labelled = len(self._labels) - int(self._free.sum())
+        self._counts: Counter[str] = Counter()
+        for label, number in Counter(labels).items():
+            self._count(label, number)
+
+    def _count(self, label: str | None, number: int) -> None:
+        """Count a label for each of its classes."""
+        for name in () if label is None else split_label(label) or (label,):
+            self._counts[name] += number
+            if not self._counts[name]:
+                del self._counts[name]
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -28,11 +40,14 @@ class LabelTally:
     @property
     def n_labelled(self) -> int:
         """Number of events that have a label, ``"ignore"`` included."""
-        return self._counts.total()
+        return self._n_labelled
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of events with each label that some event has, sorted by label."""
+        """Number of events with each class that some event has, and ``"ignore"``; sorted.
+
+        An event that has several classes counts for each.
+        """
         return dict(sorted(self._counts.items()))
 
     def label(self, i: int) -> str | None:
@@ -42,12 +57,9 @@ class LabelTally:
     def set(self, i: int, label: str | None) -> None:
         """Take note of the label that event ``i`` has now; None when it was taken back."""
         before = self._labels[i]
-        if before is not None:
-            self._counts[before] -= 1
-            if not self._counts[before]:
-                del self._counts[before]
-        if label is not None:
-            self._counts[label] += 1
+        self._count(before, -1)
+        self._count(label, 1)
+        self._n_labelled += (label is not None) - (before is not None)
         self._labels[i] = label
         self._free[i] = label is None
 
