@@ -159,7 +159,7 @@ def run_profile(
     if out is not None:
         found.write_csv(out, overwrite)
     _tell_fits(found)
-    label_profiles(found, wanted)
+    label_profiles(stack, found, wanted)
     if out is not None:
         say(f"Table: {out}")
     return _status(stack, found)
@@ -185,7 +185,7 @@ def parse_ranges(texts: list[str]) -> list[Range]:
     return ranges
 
 
-def label_profiles(found: ProfileTable, wanted: Wanted) -> None:
+def label_profiles(stack: EventStack, found: ProfileTable, wanted: Wanted) -> None:
     """Tell which events are inside of the ranges, and label all in a folder, if one is given.
 
     Raises
@@ -194,13 +194,7 @@ def label_profiles(found: ProfileTable, wanted: Wanted) -> None:
         If labels are wanted, no range is given and no inflection point is common.
     """
     from napari_xfelsort.core.labels import LabelStore
-    from napari_xfelsort.core.profiles import (
-        count_ranges,
-        describe,
-        find_peaks,
-        labels_of,
-        store_labels,
-    )
+    from napari_xfelsort.core.profiles import RULE_NAME, count_ranges, find_peaks, store_labels
 
     folder, good = wanted.folder, wanted.good
     proposed = not wanted.ranges
@@ -219,17 +213,14 @@ def label_profiles(found: ProfileTable, wanted: Wanted) -> None:
     if folder is None:
         return
     store = LabelStore(folder, wanted.labeller)
-    note = describe(found, ranges, good)
-    done = store_labels(store, found, labels_of(found, ranges, good), note, wanted.relabel)
+    done = store_labels(store, stack, found, ranges, good, wanted.relabel)
     other = "outside" if good == "inside" else "inside"
     hint = f"--good {other} takes the others" + (", --range other ranges." if proposed else ".")
     say(f"Good are the {getattr(counts, good)} events {good} of the ranges; {hint}")
-    say(f"Labelled by profile into {store.folder} (labeller {store.labeller}):")
+    say(f"Labelled by rule:{RULE_NAME} into {store.folder} (labeller {store.labeller}):")
     say(table(("class", "events"), sorted(done.counts.items(), reverse=True)))
     if done.kept:
-        say(f"{plural(done.kept, 'event')} kept a label from elsewhere; --relabel replaces it.")
-    if done.withdrawn:
-        say(f"{plural(done.withdrawn, 'event')} lost an earlier label by profile: undecided now.")
+        say(f"{plural(done.kept, 'event')} kept a label that no rule gave; --relabel replaces it.")
 
 
 def _tell_fits(found: ProfileTable) -> None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from napari_xfelsort.core.profiles.fitting import STATUSES
 from napari_xfelsort.core.profiles.labelling import (
-    LabelledByProfile,
+    RULE_NAME,
     describe,
     store_labels,
-    withdraw_labels,
 )
 from napari_xfelsort.core.profiles.profiler import EventProfile, Profiler, fit_profiles
 from napari_xfelsort.core.profiles.ranges import (
@@ -31,10 +30,10 @@ from napari_xfelsort.core.profiles.table import ProfileTable
 
 __all__ = [
     "AXES",
+    "RULE_NAME",
     "STATUSES",
     "EventProfile",
     "Histogram",
-    "LabelledByProfile",
     "Peak",
     "ProfileSettings",
     "ProfileTable",
@@ -49,5 +48,4 @@ __all__ = [
     "labels_of",
     "nearest_points",
     "store_labels",
-    "withdraw_labels",
 ]

@@ -1,52 +1,46 @@
-"""Labels by profile in a label folder: with their settings, and so that others' stay."""
+"""Labels by profile in a label folder: a rule as others are, withdrawn as a whole.
+
+`napari_xfelsort.core.label_rules.withdraw` takes all labels of such a rule back.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import LabelError
-from napari_xfelsort.core.profiles.ranges import UNDECIDED, Range
+from napari_xfelsort.core.label_rules import LabelRule, RuleOutcome, apply_rule
+from napari_xfelsort.core.profiles.ranges import BAD, GOOD, Range, check_side, inside
+from napari_xfelsort.core.profiles.table import EventNames
 
 if TYPE_CHECKING:
-    from napari_xfelsort.core.events import EventId
+    from napari_xfelsort.core.label_history import LabelHistory
     from napari_xfelsort.core.labels import LabelStore
     from napari_xfelsort.core.profiles.table import ProfileTable
+    from napari_xfelsort.core.stack import EventStack
 
-#: Source of these labels in a journal.
-SOURCE = "profile"
+#: Name of the rule: its labels have the source ``rule:profile``.
+RULE_NAME = "profile"
 
 
-class LabelledByProfile(NamedTuple):
-    """What `store_labels` did.
+@dataclass(frozen=True)
+class _ProfileRule(LabelRule):
+    """Its score is 1 inside of all ranges, 0 outside, NaN where it is undecided."""
 
-    Attributes
-    ----------
-    counts : dict of str to int
-        Events labelled, for each label.
-    kept : int
-        Events that keep a label from elsewhere.
-    withdrawn : int
-        Events whose earlier label by profile was taken back, being undecided now.
-    """
-
-    counts: dict[str, int]
-    kept: int
-    withdrawn: int
+    @property
+    def note(self) -> str:
+        return self.what
 
 
 def describe(table: ProfileTable, ranges: Sequence[Range], good: str) -> str:
     """How labels were made, in one line: the note of each of them."""
-    changed = {k: v for k, v in table.settings.to_dict().items() if k not in ("axis", "order")}
+    settings = table.settings.to_dict()
     parts = {
         "region": table.region,
-        "axis": table.settings.axis,
-        "order": table.settings.order,
-        **changed,
+        **settings,
         "ranges": " ".join(f"{low:.6g}..{high:.6g}" for low, high in ranges),
         "good": good,
     }
@@ -55,77 +49,63 @@ def describe(table: ProfileTable, ranges: Sequence[Range], good: str) -> str:
 
 def store_labels(
     store: LabelStore,
+    stack: EventStack,
     table: ProfileTable,
-    labels: NDArray[np.str_],
-    note: str,
-    replace: bool = False,
-) -> LabelledByProfile:
-    """Write labels by profile, each event by its name.
+    ranges: Sequence[Range],
+    good: str,
+    relabel: bool = False,
+    history: LabelHistory | None = None,
+    name: str = RULE_NAME,
+) -> RuleOutcome:
+    """Label the events of a table, each by its name, with one write to disk.
 
-    Labels that were made by profile before are replaced, or taken back where the event is
-    undecided now. Labels from elsewhere (by hand, from lists) stay.
+    What the rule said before is replaced, or taken back where an event is undecided now.
+    Labels that no rule gave (by hand, from lists) stay.
 
     Parameters
     ----------
     store : LabelStore
         Where to.
+    stack : EventStack
+        The events that the table is of.
     table : ProfileTable
-        The events.
-    labels : ndarray of str, shape (events,)
-        From `labels_of`.
-    note : str
-        How they were made, from `describe`.
-    replace : bool
-        Replace labels from elsewhere too.
+        Their profiles.
+    ranges, good
+        As `labels_of` takes them.
+    relabel : bool
+        Replace labels that no rule gave too.
+    history : LabelHistory, optional
+        Of this store; this is then one step that can be undone.
+    name : str
+        Name of the rule; rules of other names are left alone.
 
     Raises
     ------
     LabelError
-        If there is not one label for each event, or they cannot be stored.
+        If the table is of other events, there is no range, one is empty, the side is
+        neither of the two, or labels cannot be stored.
     """
-    if len(labels) != len(table):
-        raise LabelError(f"{len(labels)} labels are not one for each of {len(table)} events.")
-    made_here = _by_profile(store)
-    new: list[tuple[EventId, str]] = []
-    old: list[EventId] = []
-    kept = 0
-    for event, label in zip(table.events, labels.tolist(), strict=True):
-        mine = _key(event) in made_here
-        if not mine and not replace and store.get(event) is not None:
-            kept += 1
-        elif label != UNDECIDED:
-            new.append((event, label))
-        elif mine:
-            old.append(event)
-    store.set_many(new, SOURCE, note)
-    for event in old:
-        store.clear(event, SOURCE, note)
-    return LabelledByProfile(dict(Counter(label for _, label in new)), kept, len(old))
+    check_side(good)
+    _check_events(stack, table)
+    scores = np.where(table.ok, inside(table, ranges).astype(np.float64), np.nan)
+    labels = (GOOD, BAD) if good == "inside" else (BAD, GOOD)
+    rule = _ProfileRule(name, 1.0, 1.0, *labels, describe(table, ranges, good))
+    return apply_rule(store, stack, scores, rule, relabel, history)
 
 
-def withdraw_labels(store: LabelStore) -> int:
-    """Take all labels by profile back that count now; how many there were.
-
-    Raises
-    ------
-    LabelError
-        If this cannot be stored.
-    """
-    events = list(_by_profile(store).values())
-    for event in events:
-        store.clear(event, SOURCE, "withdrawn")
-    return len(events)
-
-
-def _by_profile(store: LabelStore) -> dict[tuple[str, str], EventId]:
-    """Events whose label, the one that counts, was made by profile."""
-    latest: dict[tuple[str, str], EventId] = {}
-    for entry in store.entries():
-        latest.pop(_key(entry.event), None)
-        if entry.source == SOURCE and entry.label:
-            latest[_key(entry.event)] = entry.event
-    return latest
-
-
-def _key(event: EventId) -> tuple[str, str]:
-    return event.place or event.file, event.event
+def _check_events(stack: EventStack, table: ProfileTable) -> None:
+    """Refuse a table that was read from disk and is not of this stack, or in another order."""
+    names = table.events
+    if isinstance(names, EventNames) and names.stack is stack:
+        return
+    same = len(names) == len(stack)
+    for i, event in enumerate(names if same else ()):
+        own = stack.event_id(i)
+        if (event.place or event.file, event.event) != (own.place or own.file, own.event):
+            same = False
+            break
+    if not same:
+        raise LabelError(
+            "The table of profiles is not of the events that are open, or has them in another "
+            "order; open the same files, or fit the profiles again."
+        )

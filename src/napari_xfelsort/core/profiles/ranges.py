@@ -137,12 +137,12 @@ def _densest(values: NDArray[np.float64], wanted: float, least: float) -> Peak |
     lengths = values[held - 1 :] - values[: len(values) - held + 1]
     first = int(np.argmin(lengths))
     centre = float(np.median(values[first : first + held]))
-    width = max(least, float(lengths[first]))
+    width = max(least, 2 * float(lengths[first]))
     for _ in range(100):
         near = values[np.abs(values - centre) <= _WINDOW * width]
         if len(near) < _FEWEST:
             break
-        new = max(least, float(near.std()) / _TRUNCATED)
+        new = max(least, float(near.std(ddof=1)) / _TRUNCATED)
         moved = float(near.mean())
         settled = abs(new - width) + abs(moved - centre) <= 1e-3 * width
         centre, width = moved, new
@@ -267,7 +267,18 @@ def labels_of(table: ProfileTable, ranges: Sequence[Range], good: str) -> NDArra
     LabelError
         If there is no range, one is empty, or the side is neither of the two.
     """
-    if good not in SIDES:
-        raise LabelError(f"Good events are inside or outside of the ranges, not {good!r}.")
+    check_side(good)
     accepted = inside(table, ranges) == (good == "inside")
     return np.where(table.ok, np.where(accepted, GOOD, BAD), UNDECIDED)
+
+
+def check_side(good: str) -> None:
+    """Refuse what does not say which events are good.
+
+    Raises
+    ------
+    LabelError
+        If it is neither ``"inside"`` nor ``"outside"``.
+    """
+    if good not in SIDES:
+        raise LabelError(f"Good events are inside or outside of the ranges, not {good!r}.")

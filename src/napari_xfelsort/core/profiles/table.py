@@ -33,10 +33,10 @@ class EventNames(Sequence[EventId]):
     """Names of the events of a stack, made when asked for: a long run has many."""
 
     def __init__(self, stack: EventStack) -> None:
-        self._stack = stack
+        self.stack = stack
 
     def __len__(self) -> int:
-        return len(self._stack)
+        return len(self.stack)
 
     @overload
     def __getitem__(self, i: int) -> EventId: ...
@@ -44,8 +44,8 @@ class EventNames(Sequence[EventId]):
     def __getitem__(self, i: slice) -> list[EventId]: ...
     def __getitem__(self, i: int | slice) -> EventId | list[EventId]:
         if isinstance(i, slice):
-            return [self._stack.event_id(k) for k in range(*i.indices(len(self)))]
-        return self._stack.event_id(i)
+            return [self.stack.event_id(k) for k in range(*i.indices(len(self)))]
+        return self.stack.event_id(i)
 
 
 @dataclass(frozen=True, eq=False)

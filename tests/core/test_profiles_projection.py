@@ -1,0 +1,201 @@
+"""Projections against sums written out, and geometry worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_xfelsort.core.errors import RegionError
+from napari_xfelsort.core.geometry import Geometry
+from napari_xfelsort.core.profiles.projection import Projection
+from napari_xfelsort.core.profiles.settings import ProfileSettings
+from napari_xfelsort.core.region import Region
+
+ANY = ProfileSettings(min_share=0)
+MEDIAN = ProfileSettings(min_share=0, statistic="median")
+SETTINGS = {"mean": ANY, "median": MEDIAN}
+
+TWO = """
+clen = 0.1
+photon_energy = 12398.42
+res = 10000
+data = /d
+dim0 = %
+a/dim1 = ss
+a/dim2 = fs
+a/min_fs = 0
+a/max_fs = 5
+a/min_ss = 0
+a/max_ss = 3
+a/corner_x = 0
+a/corner_y = 0
+a/fs = +1.0x
+a/ss = +1.0y
+b/dim1 = {first}
+b/dim2 = {second}
+b/min_fs = {low_fs}
+b/max_fs = {high_fs}
+b/min_ss = {low_ss}
+b/max_ss = {high_ss}
+b/corner_x = 20
+b/corner_y = 0
+b/fs = +1.0y
+b/ss = -1.0x
+"""
+STRAIGHT = {"first": "ss", "second": "fs", "low_fs": 0, "high_fs": 5, "low_ss": 4, "high_ss": 7}
+TURNED = {"first": "fs", "second": "ss", "low_fs": 4, "high_fs": 7, "low_ss": 0, "high_ss": 5}
+
+
+def two(where=STRAIGHT):
+    return Geometry.from_crystfel_text(TWO.format(**where))
+
+
+def project(frames, axis, region="whole", geometry=None, bad=None, settings=ANY, **more):
+    shape = frames.shape[1:]
+    found = Projection.for_region(axis, Region.parse(region), shape, geometry, **more)
+    window = (slice(None), *found.pixels.window)
+    cut = None if bad is None else bad[window]
+    return found, found.profiles(frames[window], cut, settings)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32, np.float64, np.int32])
+@pytest.mark.parametrize(("axis", "across"), [("fs", 1), ("ss", 2)])
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_rows_and_columns_all_of_them(dtype, axis, across, statistic):
+    """PADT leaves out the last row and column of a panel, and five more at the ends."""
+    frames = np.random.default_rng(0).integers(0, 200, (3, 4, 6)).astype(dtype)
+    found, profiles = project(frames, axis, settings=SETTINGS[statistic])
+    wanted = getattr(np, statistic)(frames.astype(float), axis=across)
+    assert np.allclose(profiles, wanted, rtol=1e-14)
+    assert found.positions.tolist() == list(range(6 if axis == "fs" else 4))
+
+
+def test_positions_are_pixels_of_the_frame_beyond_500_too():
+    """PADT limits positions to -500..500 and so cannot label such panels."""
+    frames = np.ones((1, 4, 1024), np.float32)
+    found, _ = project(frames, "fs", "window:0:4,700:900")
+    assert found.positions[[0, -1]].tolist() == [700, 899]
+
+
+@given(
+    hnp.arrays(np.float32, (2, 3, 5), elements=st.floats(-100, 100, width=32)),
+    hnp.arrays(bool, (2, 3, 5)),
+    hnp.arrays(bool, (2, 3, 5)),
+    st.sampled_from(["mean", "median"]),
+    st.sampled_from(["fs", "ss"]),
+)
+def test_masked_and_unmeasured_pixels_are_left_out(frames, bad, holes, statistic, axis):
+    frames[holes] = np.nan
+    _, profiles = project(frames, axis, bad=bad, settings=SETTINGS[statistic])
+    for event in range(2):
+        for k in range(profiles.shape[1]):
+            pick = (event, slice(None), k) if axis == "fs" else (event, k)
+            used = frames[pick][~(bad | holes)[pick]].astype(float)
+            if len(used):
+                assert np.isclose(profiles[event, k], getattr(np, statistic)(used), atol=1e-4)
+            else:
+                assert np.isnan(profiles[event, k])
+
+
+def test_a_mask_of_everything_leaves_nothing():
+    frames = np.ones((2, 4, 6), np.int16)
+    for statistic in (ANY, MEDIAN):
+        _, profiles = project(frames, "fs", bad=np.ones(frames.shape, bool), settings=statistic)
+        assert np.isnan(profiles).all()
+
+
+def test_a_mask_that_is_the_same_for_all_events():
+    frames = np.arange(48.0).reshape(2, 4, 6)
+    bad = np.zeros((4, 6), bool)
+    bad[0] = True
+    _, profiles = project(frames, "fs", bad=np.broadcast_to(bad, frames.shape))
+    assert np.allclose(profiles, frames[:, 1:].mean(axis=1))
+
+
+@pytest.mark.parametrize(("region", "points"), [("window:0:4,2:3", 1), ("window:1:2,0:6", 6)])
+def test_one_pixel_wide(region, points):
+    frames = np.arange(24.0).reshape(1, 4, 6)
+    _, profiles = project(frames, "fs", region)
+    assert profiles.shape == (1, points)
+    wanted = frames[0, 1] if points == 6 else [frames[0, :, 2].mean()]
+    assert np.allclose(profiles[0], wanted)
+
+
+def test_points_of_few_pixels_do_not_count_and_ends_are_trimmed():
+    frames = np.ones((1, 10, 8))
+    bad = np.zeros(frames.shape, bool)
+    bad[0, :8, 3] = True
+    chosen = ProfileSettings(min_share=0.25, trim=1)
+    found, profiles = project(frames, "fs", bad=bad, settings=chosen)
+    assert np.isnan(profiles[0]).tolist() == [False, False, True, False, False, False]
+    assert found.positions[found.trimmed(1)].tolist() == [1, 2, 3, 4, 5, 6]
+    assert project(frames, "fs", settings=ProfileSettings(trim=9))[1].shape == (1, 0)
+
+
+def test_modules_of_a_stack_are_projected_together():
+    frames = np.random.default_rng(0).random((2, 3, 4, 5))
+    assert np.allclose(project(frames, "fs")[1], frames.mean(axis=(1, 2)))
+    assert np.allclose(project(frames, "ss")[1], frames.mean(axis=(1, 3)))
+
+
+def test_a_panel_stored_turned_has_its_own_fs():
+    frames = np.random.default_rng(0).random((2, 8, 6))
+    geometry = two(TURNED)
+    found, profiles = project(frames, "fs", "panel:b", geometry)
+    assert found.positions.tolist() == [4, 5, 6, 7]
+    assert np.allclose(profiles, frames[:, 4:].mean(axis=2))
+    assert np.allclose(project(frames, "fs", "panel:a", geometry)[1], frames[:, :4].mean(axis=1))
+    with pytest.raises(RegionError, match="different axes"):
+        project(frames, "fs", "whole", geometry)
+
+
+def test_laboratory_axes_by_hand():
+    """Panel a: pixel (ss, fs) at x = fs + 0.5, y = ss + 0.5; b: x = 19.5 - ss, y = fs + 0.5."""
+    frames = np.random.default_rng(0).random((2, 8, 6))
+    geometry = two()
+    found, profiles = project(frames, "x", "panel:b", geometry)
+    assert np.allclose(found.positions, [16.5, 17.5, 18.5, 19.5])
+    assert np.allclose(profiles, frames[:, :3:-1].mean(axis=2))
+    found, profiles = project(frames, "y", "whole", geometry)
+    assert np.allclose(found.positions, np.arange(6) + 0.5)
+    for k in range(6):
+        parts = [frames[:, 4:, k]] + ([frames[:, k, :]] if k < 4 else [])
+        assert np.allclose(profiles[:, k], np.concatenate(parts, axis=1).mean(axis=1))
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_rings_of_q_by_hand(statistic):
+    """12398.42 eV is 1 angstrom; q = 4 pi sin(atan(r / L) / 2)."""
+    shape = (41, 41)
+    geometry = Geometry.single_panel(shape, 1e-4, (20, 20), 0.01, 12398.42)
+    ss, fs = np.mgrid[:41, :41] - 20
+    radius = np.hypot(ss, fs)
+    q = 4 * np.pi * np.sin(np.arctan(radius * 1e-4 / 0.01) / 2)
+    frames = np.stack([q, 3 - q**2])
+    bad = np.zeros(frames.shape, bool)
+    bad[:, 3:9, 3:9] = True
+    found, profiles = project(
+        frames, "q", geometry=geometry, bad=bad, settings=SETTINGS[statistic]
+    )
+    width = np.ptp(q) / radius.max()
+    assert len(found.positions) == 29
+    assert (np.diff(found.positions) > 0).all()
+    assert np.allclose(profiles[0], found.positions, atol=0.5 * width)
+    inner = (q <= 1.5 * width) & (q >= 0.5 * width)
+    assert np.allclose(profiles[0, 1], getattr(np, statistic)(q[inner]))
+    assert found.n_pixels.sum() == 41 * 41
+
+
+def test_without_what_is_needed():
+    frames = np.ones((1, 8, 6))
+    for axis in ("x", "y", "q"):
+        with pytest.raises(RegionError, match="needs a geometry"):
+            project(frames, axis)
+    nothing_known = Geometry.single_panel((8, 6), 1e-4)
+    with pytest.raises(RegionError, match="photon energy"):
+        project(frames, "q", geometry=nothing_known)
+    with pytest.raises(RegionError, match="no axes"):
+        project(np.ones((1, 8)), "ss")
