@@ -135,7 +135,9 @@ def test_an_event_that_cannot_be_read_is_named_and_the_others_are_fitted():
     table = fit_profiles(EventStack([Torn(frames)]))
     assert table.statuses == ["ok", "unreadable", "ok"]
     assert table.problems == {1: "Event run.cxi //1 cannot be read: torn."}
+    assert table.n_points.tolist() == [64, 0, 64]
     profile = Profiler(EventStack([Torn(frames)])).event(1)
+    assert np.isnan(profile.values).all()
     assert (profile.status, profile.problem) == ("unreadable", table.problems[1])
 
 

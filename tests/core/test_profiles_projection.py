@@ -124,6 +124,22 @@ def test_one_pixel_wide(region, points):
     assert np.allclose(profiles[0], wanted)
 
 
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+@pytest.mark.parametrize("axis", ["fs", "x"])
+def test_only_the_pixels_that_a_polygon_holds(axis, statistic):
+    """A triangle over panel a: of column fs the pixels with ss + 0.5 below 4 - fs - 0.5."""
+    frames = np.random.default_rng(0).random((2, 8, 6))
+    triangle = np.array([(-1, -1), (5.1, -1), (-1, 5.1)]) * 1e-4
+    region = Region.from_polygons([triangle])
+    found = Projection.for_region(axis, region, (8, 6), two())
+    cut = frames[(slice(None), *found.pixels.window)]
+    profiles = found.profiles(cut, None, SETTINGS[statistic])
+    assert found.n_pixels.tolist() == [4, 3, 2, 1]
+    for k in range(4):
+        wanted = getattr(np, statistic)(frames[:, : 4 - k, k], axis=1)
+        assert np.allclose(profiles[:, k], wanted)
+
+
 def test_points_of_few_pixels_do_not_count_and_ends_are_trimmed():
     frames = np.ones((1, 10, 8))
     bad = np.zeros(frames.shape, bool)
