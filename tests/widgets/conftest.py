@@ -55,3 +55,46 @@ def open_run(viewer):
 def run(open_run, simulated):
     """The simulated run, opened with its geometry."""
     return open_run(simulated.data, simulated.geometry)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A simulated run of 8 events with a folder of its own."""
+    return simulate_detector(tmp_path / "run", n_events=8, seed=3)
+
+
+@pytest.fixture
+def own_run(open_run, own):
+    """The run with a folder of its own, opened with its geometry."""
+    return open_run(own.data, own.geometry)
+
+
+@pytest.fixture
+def user(viewer, qtbot):
+    """A person at the Label dock of the viewer without a window."""
+    from label_user import User
+
+    from napari_xfelsort.widgets.label_dock import LabelDock
+
+    dock = LabelDock(viewer)
+    qtbot.addWidget(dock)
+    yield User(dock, qtbot)
+    dock.release()
+
+
+@pytest.fixture
+def window(make_napari_viewer, own):
+    """A window with the run open and the dock in it."""
+    from napari_xfelsort.readers import open_stack
+    from napari_xfelsort.widgets.label_dock import LabelDock
+    from napari_xfelsort.widgets.layers import Opened, run_layers
+    from napari_xfelsort.widgets.runs import runs_of
+
+    viewer = make_napari_viewer(show=True)
+    opened = Opened((str(own.data),), str(own.geometry))
+    stack = open_stack(str(own.data), geometry=str(own.geometry))
+    run = runs_of(viewer).add(run_layers(stack, opened))
+    viewer.window.add_dock_widget(LabelDock(viewer), name="Label events", area="right")
+    yield viewer, run, viewer.window.dock_widgets["Label events"]
+    viewer.layers.clear()
+    runs_of(viewer).close()

@@ -10,15 +10,12 @@ import weakref
 
 import numpy as np
 import pytest
-from napari.utils.key_bindings import KeymapHandler
+from label_user import User, canvas_of, journal, settled
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import (
     QApplication,
     QDockWidget,
-    QLabel,
-    QLineEdit,
     QMessageBox,
     QProgressBar,
     QPushButton,
@@ -27,88 +24,11 @@ from qtpy.QtWidgets import (
 from napari_xfelsort.core.browsing import CACHE
 from napari_xfelsort.core.errors import UnreadableFileError
 from napari_xfelsort.core.labels import LabelStore
-from napari_xfelsort.core.simulate import simulate_detector
 from napari_xfelsort.readers import open_stack
 from napari_xfelsort.widgets import label_dock
-from napari_xfelsort.widgets.dock import ERROR_COLOUR
 from napari_xfelsort.widgets.label_dock import RANDOM, STAY, UNLABELLED, LabelDock
-from napari_xfelsort.widgets.layers import Opened, run_layers
+from napari_xfelsort.widgets.layers import run_layers
 from napari_xfelsort.widgets.runs import runs_of
-
-
-@pytest.fixture
-def own(tmp_path):
-    """A simulated run of 8 events with a folder of its own."""
-    return simulate_detector(tmp_path / "run", n_events=8, seed=3)
-
-
-@pytest.fixture
-def own_run(open_run, own):
-    return open_run(own.data, own.geometry)
-
-
-class User:
-    """What a person does with the dock."""
-
-    def __init__(self, dock: LabelDock, qtbot) -> None:
-        self.dock, self.qtbot = dock, qtbot
-
-    def settle(self) -> None:
-        """Wait until labels are read and the picture is drawn."""
-        self.qtbot.waitUntil(
-            lambda: self.dock.job is None and not self.dock._painted.isActive(), timeout=10_000
-        )
-
-    def click(self, name: str) -> None:
-        self.settle()
-        found = self.dock.findChild(QPushButton, name)
-        self.qtbot.mouseClick(found, Qt.MouseButton.LeftButton)
-        self.settle()
-
-    def press(self, key: str) -> None:
-        self.settle()
-        viewer = self.dock.runs.viewer
-        handler = KeymapHandler()
-        active = viewer.layers.selection.active
-        handler.keymap_providers = [p for p in (active, viewer) if p is not None]
-        handler.press_key(key)
-
-    def type(self, name: str, text: str) -> None:
-        line = self.dock.findChild(QLineEdit, name)
-        line.setText(text)
-        self.qtbot.keyClick(line, Qt.Key.Key_Return)
-        self.settle()
-
-    def reads(self, name: str) -> str:
-        return self.dock.findChild(QLabel, name).text()
-
-    @property
-    def told(self) -> str:
-        return self.dock.message.text()
-
-    @property
-    def is_red(self) -> bool:
-        return ERROR_COLOUR in self.dock.message.styleSheet()
-
-
-@pytest.fixture
-def user(viewer, qtbot):
-    dock = LabelDock(viewer)
-    qtbot.addWidget(dock)
-    yield User(dock, qtbot)
-    dock.release()
-
-
-def journal(run, labeller: str = "") -> list[str]:
-    """Event parts and labels in the journals on disk, in the order written."""
-    folder = run.suggested_labels()
-    lines = []
-    for name in sorted(os.listdir(folder)):
-        if name.startswith(f"labels-{labeller}"):
-            with open(os.path.join(folder, name), encoding="utf-8") as file:
-                lines += [line.split(",")[2:4] for line in file.read().splitlines()[1:]]
-    return [" ".join(parts) for parts in lines]
-
 
 # --- labelling ---------------------------------------------------------------------------
 
@@ -485,34 +405,11 @@ def test_lists_that_cannot_be_written(own_run, user):
 # --- in a real window ----------------------------------------------------------------------
 
 
-@pytest.fixture
-def window(make_napari_viewer, own):
-    """A window with the run open and the dock in it."""
-    viewer = make_napari_viewer(show=True)
-    opened = Opened((str(own.data),), str(own.geometry))
-    stack = open_stack(str(own.data), geometry=str(own.geometry))
-    run = runs_of(viewer).add(run_layers(stack, opened))
-    viewer.window.add_dock_widget(LabelDock(viewer), name="Label events", area="right")
-    yield viewer, run, viewer.window.dock_widgets["Label events"]
-    viewer.layers.clear()
-    runs_of(viewer).close()
-
-
-def canvas_of(dock: LabelDock) -> QOpenGLWidget:
-    """The widget that shows the picture."""
-    (found,) = dock.window().findChildren(QOpenGLWidget)
-    return found
-
-
 def send(widget, kind: QEvent.Type, key: Qt.Key, repeated: bool) -> None:
     """What the window system sends: a held key is many presses and releases, marked so."""
     text = chr(key).lower()
     event = QKeyEvent(kind, key, Qt.KeyboardModifier.NoModifier, text, repeated)
     QApplication.sendEvent(widget, event)
-
-
-def settled(dock: LabelDock, qtbot) -> None:
-    User(dock, qtbot).settle()
 
 
 def test_keys_on_the_canvas(window, qtbot):

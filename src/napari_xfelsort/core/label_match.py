@@ -40,6 +40,9 @@ class Alignment(NamedTuple):
 
 def match_labels(latest: Mapping[EventKey, LabelEntry], stack: EventStack) -> Alignment:
     """Labels beside the events of a stack; see `LabelStore.match`."""
+    if not latest:  # asked by the first label of a run, before its keys are worth making
+        nothing: list[None] = [None] * len(stack)
+        return Alignment([*nothing], [], [], [*nothing])
     keys = stack_keys(stack)
     renamed, warnings = _recognise({file for file, _ in latest}, {file for file, _ in keys})
     by_key: dict[EventKey, LabelEntry] = {}

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 HOLD_DELAY, HOLD_STEP = 350, 15
 
 
+#: Actions that are no labels; no class can be called like this.
+CLEAR, REPEAT, UNDO, REDO, UNLABELLED = "/clear", "/repeat", "/undo", "/redo", "/unlabelled"
+
+
 class Shortcut(NamedTuple):
     """A key and what it does.
 
@@ -54,8 +58,11 @@ LABEL = (
     Shortcut("G", "good", "label good, and advance"),
     Shortcut("W", "bad", "label bad, and advance"),
     Shortcut("0", "ignore", "label ignore (in no list), and advance"),
-    Shortcut("Q", "clear", "take the label back"),
-    Shortcut("N", "unlabelled", "next event without a label"),
+    Shortcut("8", REPEAT, "label as the event before was labelled, and advance"),
+    Shortcut("Q", CLEAR, "take the label back"),
+    Shortcut("U", UNDO, "undo the last label"),
+    Shortcut("9", REDO, "redo what was undone"),
+    Shortcut("N", UNLABELLED, "next event without a label"),
 )
 #: All shortcuts, for docks and documentation.
 TABLE = (*BROWSE, *LABEL)

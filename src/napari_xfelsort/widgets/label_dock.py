@@ -18,7 +18,13 @@ from napari_xfelsort.core.labels import LabelStore, login_name
 from napari_xfelsort.widgets import keys
 from napari_xfelsort.widgets.dock import Dock, PathField, RunChooser
 from napari_xfelsort.widgets.keys import KeyBinder
-from napari_xfelsort.widgets.label_panel import EventPanel, LabelButtons, TallyPanel, lay_out
+from napari_xfelsort.widgets.label_panel import (
+    EventPanel,
+    LabelButtons,
+    StepButtons,
+    TallyPanel,
+    lay_out,
+)
 from napari_xfelsort.widgets.labelling import (
     Labelling,
     ReadLabels,
@@ -55,7 +61,9 @@ class LabelDock(Dock):
         self.labeller.setObjectName("labeller")
         self.labeller.setToolTip("Who labels: names the journal in the label folder")
         self.event_panel = EventPanel()
-        self.buttons = LabelButtons(self.label)
+        self.buttons = LabelButtons(self.carry_out)
+        self.steps = StepButtons(self.carry_out)
+        self._last: str | None = None
         self.advance = QComboBox()
         self.advance.setObjectName("advance")
         self.advance.setToolTip("What to show after an event was labelled")
@@ -150,6 +158,9 @@ class LabelDock(Dock):
 
     def _refresh(self) -> None:
         run = self._run
+        history = None if run is None or self.job is not None else run.history
+        undo, redo = ("", "") if history is None else (history.next_undo, history.next_redo)
+        self.steps.show_steps(self._last or "", undo, redo)
         if run is None:
             self.event_panel.show_nothing("Open a run to label its events.")
             self.tally_panel.show_nothing()
@@ -282,27 +293,63 @@ class LabelDock(Dock):
     # --- labelling ----------------------------------------------------------------------
 
     def carry_out(self, action: str) -> None:
-        """Carry out a shortcut."""
-        if action == "unlabelled":
+        """Carry out a shortcut: an action of `keys`, or a label."""
+        if action == keys.UNLABELLED:
             self.next_unlabelled()
+        elif action in (keys.UNDO, keys.REDO):
+            self.undo(again=action == keys.REDO)
+        elif action == keys.REPEAT:
+            self.repeat()
         else:
-            self.label(action)
+            self.label(None if action == keys.CLEAR else action)
 
-    def label(self, action: str) -> None:
-        """Label the event shown (``good``, ``bad``, ``ignore``) and go on, or ``clear`` it."""
-        label = None if action == "clear" else action
+    def label(self, label: str | None) -> None:
+        """Label the event shown (``good``, ``bad``, ``ignore``) and go on; None takes back."""
         try:
             run = self._ready_run()
             i = event_to_label(run, self.runs.runs, label)
             self._set(run, i, label)
         except LabelError as error:
-            self.message.tell_error(str(error))
-            if self.is_put_away:
-                show_warning(str(error))
+            self._refuse(error)
             return
         self.message.tell("")
         if label is not None:
+            self._last = label
             self._advance(run, i)
+        self._refresh()
+
+    def _refuse(self, error: LabelError) -> None:
+        self.message.tell_error(str(error))
+        if self.is_put_away:
+            show_warning(str(error))
+
+    def repeat(self) -> None:
+        """Label the event shown as the last one was labelled."""
+        if self._last is None:
+            self.message.tell_error("There is no label to repeat yet.")
+        else:
+            self.label(self._last)
+
+    def undo(self, again: bool = False) -> None:
+        """Take the last label back, or do again what was undone, and show the event."""
+        try:
+            run = self._ready_run()
+            self._labelling = True
+            change = run.redo() if again else run.undo()
+        except LabelError as error:
+            self._refuse(error)
+            return
+        finally:
+            self._labelling = False
+        if change is None:
+            self.message.tell(f"There is nothing to {'redo' if again else 'undo'}.")
+            return
+        places = [run.stack.find(event) for event in change.events[:1]]
+        i = places[0] if places else None
+        where = "" if i is not None else ", which is not in this run"
+        if i is not None:
+            run.go_to(i)
+        self.message.tell(f"{'Done again' if again else 'Undone'}: {change.text}{where}.")
         self._refresh()
 
     def _ready_run(self) -> Run:

@@ -19,6 +19,7 @@ from superqt import QElidingLabel
 
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.label_tally import LabelTally
+from napari_xfelsort.widgets import keys
 from napari_xfelsort.widgets.dock import button, row
 from napari_xfelsort.widgets.keys import LABEL, TABLE, help_text
 from napari_xfelsort.widgets.overlay import COLOURS, OTHER_COLOUR
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from napari_xfelsort.widgets.label_dock import LabelDock
 
 _SHORTCUTS = {shortcut.action: shortcut for shortcut in LABEL}
-_TITLES = {"good": "Good", "bad": "Bad", "ignore": "Ignore", "clear": "Take back"}
+_TITLES = {"good": "Good", "bad": "Bad", "ignore": "Ignore", keys.CLEAR: "Take back"}
+_STEPS = {keys.REPEAT: "Repeat", keys.UNDO: "Undo", keys.REDO: "Redo"}
 
 
 class EventPanel(QWidget):
@@ -89,7 +91,7 @@ class LabelButtons(QWidget):
             shortcut = _SHORTCUTS[action]
             made = button(
                 f"{title}  ({shortcut.key})",
-                f"label_{action}",
+                f"label_{action.lstrip('/')}",
                 f"{shortcut.help.capitalize()}; key {shortcut.key}",
                 self._clicked,
             )
@@ -102,6 +104,44 @@ class LabelButtons(QWidget):
         sender = self.sender()
         assert sender is not None
         self._label(sender.property("action"))
+
+
+class StepButtons(QWidget):
+    """Buttons that repeat a label, undo and redo.
+
+    Parameters
+    ----------
+    carry_out : callable
+        Called with the action of the table of shortcuts.
+    """
+
+    def __init__(self, carry_out: Callable[[str], None]) -> None:
+        super().__init__()
+        self._carry_out = carry_out
+        line = row()
+        self._buttons: dict[str, QPushButton] = {}
+        for action, title in _STEPS.items():
+            key = _SHORTCUTS[action].key
+            made = button(f"{title}  ({key})", action.lstrip("/"), "", self._clicked)
+            made.setProperty("action", action)
+            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            self._buttons[action] = made
+            line.addWidget(made)
+        self.setLayout(line)
+        self.show_steps("", "", "")
+
+    def show_steps(self, repeat: str, undo: str, redo: str) -> None:
+        """Say what each button would do; one that would do nothing cannot be pressed."""
+        for (action, made), text in zip(self._buttons.items(), (repeat, undo, redo), strict=True):
+            shortcut = _SHORTCUTS[action]
+            said = f": {text}" if text else ""
+            made.setToolTip(f"{shortcut.help.capitalize()}{said}; key {shortcut.key}")
+            made.setEnabled(bool(text))
+
+    def _clicked(self) -> None:
+        sender = self.sender()
+        assert sender is not None
+        self._carry_out(sender.property("action"))
 
 
 def _style(colour: str | None) -> str:
@@ -131,7 +171,7 @@ class TallyPanel(QWidget):
         reload: Callable[[], None],
     ) -> None:
         super().__init__()
-        key = _SHORTCUTS["unlabelled"]
+        key = _SHORTCUTS[keys.UNLABELLED]
         self.next_button = button(
             f"Next unlabelled  ({key.key})",
             "next_unlabelled",
@@ -215,7 +255,7 @@ def lay_out(dock: LabelDock) -> None:
         combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     then = row("After labelling go to", dock.advance)
     forward = dock.tally_panel.next_button
-    parts: list[Any] = [form, dock.event_panel, dock.buttons, then, forward]
+    parts: list[Any] = [form, dock.event_panel, dock.buttons, dock.steps, then, forward]
     for part in (*parts, dock.message, dock.tally_panel, table):
         if isinstance(part, QWidget):
             dock.body.addWidget(part)

@@ -145,8 +145,7 @@ def has_labels(folder: str) -> bool:
 
 def lists_of(store: LabelStore) -> list[Path]:
     """The lists that the store would write into its folder."""
-    classes = {entry.label for entry in store.entries()} - {"", IGNORE}
-    return [store.folder / f"{name}.lst" for name in sorted(classes)]
+    return [store.folder / f"{name}.lst" for name in store.classes_used]
 
 
 def lists_writer(store: LabelStore, overwrite: bool) -> Callable[[Report], str]:

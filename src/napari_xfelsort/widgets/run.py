@@ -16,6 +16,7 @@ from napari_xfelsort.core.browsing import BrowsedFrames, log_scaled, log_unscale
 from napari_xfelsort.core.contrast import percentile_limits
 from napari_xfelsort.core.errors import LabelError, ListError
 from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_history import Change, LabelHistory
 from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.readout import Readout, read_out
@@ -77,6 +78,7 @@ class Run:
         self.opened: drawn.Opened = said["opened"]
         self.frames: BrowsedFrames = said["frames"]
         self.labels: LabelStore | None = None
+        self.history: LabelHistory | None = None
         self.tally: LabelTally | None = None
         self.current: int | None = None
         self.percentiles: tuple[float, float] | None = None
@@ -254,10 +256,24 @@ class Run:
             time with the number of events.
         """
         self.labels = store
+        self._keep_history(store)
         if store is not None and tally is None:
             tally = LabelTally(store.aligned(self.stack))
         self.tally = tally
         self.labelled.emit()
+
+    def _keep_history(self, store: LabelStore | None) -> None:
+        """What can be undone stays so when a labeller's folder is only read again."""
+        history = self.history
+        if store is None:
+            self.history = None
+        elif history is None or (history.store.folder, history.store.labeller) != (
+            store.folder,
+            store.labeller,
+        ):
+            self.history = LabelHistory(store)
+        else:
+            history.store = store
 
     def label_of(self, i: int) -> str | None:
         """Label of event ``i``, None when it has none."""
@@ -280,15 +296,50 @@ class Run:
         LabelError
             If no label folder is chosen, or it cannot be written.
         """
-        if self.labels is None:
+        if self.history is None:
             raise LabelError("Choose a folder for the labels first.")
         event = self.stack.event_id(i)
         if label is None:
-            self.labels.clear(event)
+            self.history.clear(event)
         else:
-            self.labels.set(event, label)
+            self.history.set(event, label)
         if self.tally is not None:
-            self.tally.set(i, label)
+            self.tally.set(i, self.history.store.get(event))
+        self.labelled.emit()
+
+    def undo(self) -> Change | None:
+        """Take the last labels back, be they one or many; None when there is nothing.
+
+        Raises
+        ------
+        LabelError
+            If this cannot be stored.
+        """
+        return self._changed_labels(None if self.history is None else self.history.undo())
+
+    def redo(self) -> Change | None:
+        """Do again what was undone last; None when there is nothing.
+
+        Raises
+        ------
+        LabelError
+            If this cannot be stored.
+        """
+        return self._changed_labels(None if self.history is None else self.history.redo())
+
+    def _changed_labels(self, change: Change | None) -> Change | None:
+        if change is not None:
+            self.note_labels(change.events)
+        return change
+
+    def note_labels(self, events: Sequence[EventId]) -> None:
+        """Take note that these events were labelled through the store or the history."""
+        if self.labels is None or self.tally is None:
+            return
+        for event in events:
+            i = self.stack.find(event)
+            if i is not None:
+                self.tally.set(i, self.labels.get(event))
         self.labelled.emit()
 
     # --- how it looks -------------------------------------------------------------------
