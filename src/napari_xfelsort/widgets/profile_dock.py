@@ -1,0 +1,408 @@
+"""The Profile dock: a profile of every event, a polynomial in it, labels by inflection points."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QCheckBox, QFormLayout, QGroupBox, QVBoxLayout, QWidget
+
+from napari_xfelsort.core.errors import LabelError, RegionError, SettingsError, XfelsortError
+from napari_xfelsort.core.label_rules import withdraw
+from napari_xfelsort.core.label_tally import LabelTally
+from napari_xfelsort.core.labels import LabelStore
+from napari_xfelsort.core.profiles import (
+    RULE_NAME,
+    Peak,
+    Profiler,
+    ProfileSettings,
+    ProfileTable,
+    find_peaks,
+    store_labels,
+)
+from napari_xfelsort.core.stack import EventStack
+from napari_xfelsort.widgets.dock import Dock, Message, PathField, RunChooser, button, row
+from napari_xfelsort.widgets.forms import SettingsForm, may_replace, with_suffix
+from napari_xfelsort.widgets.profile_live import Asked, LiveProfile
+from napari_xfelsort.widgets.profile_ranges import RangePanel
+from napari_xfelsort.widgets.progress import EventProgress
+from napari_xfelsort.widgets.region_picker import RegionPicker
+from napari_xfelsort.widgets.run import Run
+from napari_xfelsort.widgets.workers import Job, Report, counted
+
+_TABLE = "Table (*.csv)"
+_SOURCE = f"rule:{RULE_NAME}"
+
+
+class ProfileDock(Dock):
+    """Fits profiles of a run, and labels its events by where they turn.
+
+    Attributes
+    ----------
+    table : ProfileTable or None
+        Fits of all events of the run.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        self._run: Run | None = None
+        self._stack: EventStack | None = None
+        self._build(napari_viewer)
+        self.chooser.run_chosen.connect(self._use_run)
+        self._use_run(self.chooser.run)
+
+    @property
+    def table(self) -> ProfileTable | None:
+        return self.ranges.table
+
+    def release(self) -> None:
+        """Let go of callbacks and work."""
+        super().release()
+        self._use_run(None)
+        self.region.release()
+        self.live.release()
+        self.ranges.plot.release()
+
+    # --- the run ------------------------------------------------------------------------
+
+    def _use_run(self, run: Run | None) -> None:
+        if self._run is not None:
+            self._run.shown.disconnect(self._show_event)
+            self._run.changed.disconnect(self._run_changed)
+            self._run.labelled.disconnect(self._follow_labels)
+        self._run = run
+        self.message.tell("")
+        if run is not None:
+            run.shown.connect(self._show_event)
+            run.changed.connect(self._run_changed)
+            run.labelled.connect(self._follow_labels)
+            folder = os.path.abspath(run.suggested_labels())
+            self.folder.set_paths(folder)
+            self.table_file.set_paths(str(Path(folder).parent / "profiles.csv"))
+        self.region.set_run(run)
+        self._run_changed()
+
+    def _run_changed(self) -> None:
+        """Other events, or the same with another geometry or mask: fits do not hold any more."""
+        if self.job is not None:
+            self.job.stop()
+        self._stack = None if self._run is None else self._run.stack
+        self.ranges.clear()
+        self.outcome.tell("")
+        self.results.setVisible(False)
+        self._follow_labels()
+        self.set_busy(self.job is not None)
+        self._look()
+
+    def _follow_labels(self) -> None:
+        """Use the label folder of the run, if one is in use; else one may be chosen here."""
+        store = None if self._run is None else self._run.labels
+        if store is not None:
+            self.folder.set_paths(os.path.abspath(store.folder))
+        self.folder.setEnabled(store is None and self.job is None)
+
+    # --- the event shown ----------------------------------------------------------------
+
+    def _entered(self) -> None:
+        """Region or settings are others."""
+        self._look()
+        self._tell_fitted()
+
+    def _show_event(self, _: int) -> None:
+        self._look()
+        self._tell_side()
+
+    def _look(self) -> None:
+        """Ask for the profile of the event shown, as it would be fitted now."""
+        run = self._run
+        if run is None or run.current is None:
+            text = "Open a run first." if run is None else "The slider is past the last event."
+            self.live.show_nothing(text)
+            return
+        try:
+            asked = Asked(run.stack, self.region.region(), self._settings(), run.current)
+        except (RegionError, SettingsError) as error:
+            self.live.show_nothing(str(error), error=isinstance(error, RegionError))
+            return
+        self.live.ask(asked)
+        self._shade()
+
+    def _settings(self) -> ProfileSettings:
+        settings = self.form.settings()
+        assert isinstance(settings, ProfileSettings)
+        return settings
+
+    def _is_as_fitted(self) -> bool:
+        """Whether region and settings are those of the table."""
+        if self.table is None:
+            return False
+        try:
+            now = self.region.region(), self._settings()
+        except (RegionError, SettingsError):
+            return False
+        return now == (self.table.region, self.table.settings)
+
+    def _shade(self) -> None:
+        self.live.shade(self.ranges.ranges if self._is_as_fitted() else [])
+
+    def _settled(self) -> None:
+        self._shade()
+        self._tell_side()
+
+    def _tell_side(self) -> None:
+        i = None if self._run is None else self._run.current
+        side = "" if i is None else self.ranges.side_of(i)
+        self.side.tell(f"Event {i} is {side}." if side else "")
+
+    # --- all events ---------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Fit the profiles of all events."""
+        run = self._run
+        if self.job is not None or run is None:
+            return
+        try:
+            region, settings = self.region.region(), self._settings()
+        except (RegionError, SettingsError) as error:
+            self.message.tell_error(str(error))
+            return
+        stack = run.stack
+
+        def work(report: Report) -> tuple[EventStack, ProfileTable, list[Peak]]:
+            table = Profiler(stack, region, settings).table(counted(report))
+            return stack, table, find_peaks(table)
+
+        job = Job("fitting profiles", work)
+        job.succeeded.connect(self._fitted)
+        self._start(job, "Fitting profiles…")
+        job.progressed.connect(self.progress.show_counts)
+
+    def _start(self, job: Job, doing: str) -> None:
+        self.message.tell("")
+        self.outcome.tell("")
+        job.stopped.connect(self._stopped)
+        self.progress.start(doing)
+        self.run_job(job)
+
+    def cancel(self) -> None:
+        """Ask the work to stop."""
+        if self.job is not None:
+            self.job.stop()
+            self.message.tell("Stopping after the events that are being read…")
+
+    def _stopped(self) -> None:
+        self.message.tell("Stopped; nothing was kept.")
+
+    def _fitted(self, made: tuple[EventStack, ProfileTable, list[Peak]]) -> None:
+        stack, table, peaks = made
+        if stack is not self._stack:
+            return  # another run was chosen meanwhile
+        self.results.setVisible(True)
+        self.ranges.show_table(table, peaks)
+        self._tell_fitted()
+        if not peaks:
+            self.message.tell_error(
+                "No inflection point is common to the events: try another region, axis or "
+                "order, or drag a range yourself."
+            )
+        elif table.problems:
+            first = next(iter(table.problems.values()))
+            more = len(table.problems) - 1
+            self.message.tell_error(first + (f" ({more} more such events)" if more else ""))
+        QTimer.singleShot(0, self._scroll_to_results)
+
+    def _scroll_to_results(self) -> None:
+        self.ensureWidgetVisible(self.results, 0, 0)
+
+    def _tell_fitted(self) -> None:
+        """Of what the table is, and whether that is what is chosen above."""
+        table = self.table
+        if table is None:
+            return
+        settings = table.settings
+        states = ", ".join(f"{name} {n}" for name, n in table.status_counts().items())
+        text = (
+            f"{table.region} along {settings.axis}, {settings.statistic}, order "
+            f"{settings.order}: {states}."
+        )
+        if not self._is_as_fitted():
+            text += " Region or settings were changed since; fit again to use them."
+        self.fitted.tell(text)
+
+    def _go_to_one(self, numbers: NDArray[np.int64], side: str) -> None:
+        """Show the next of these events; after the last comes the first."""
+        run = self._run
+        if run is None or not len(numbers):
+            return
+        here = -1 if run.current is None else run.current
+        later = numbers[numbers > here]
+        run.go_to(int(later[0] if len(later) else numbers[0]))
+        self.message.tell("" if len(later) else f"From the first event {side} again.")
+
+    # --- labels and table ---------------------------------------------------------------
+
+    def apply(self) -> None:
+        """Label the events of the run by the ranges."""
+        run, table = self._run, self.table
+        if self.job is not None or run is None or table is None:
+            return
+        relabel = self.relabel.isChecked()
+        # In the main thread: the Label dock writes to the same store.
+        QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+        try:
+            store = run.labels or LabelStore(self._folder())
+            done = store_labels(
+                store, run.stack, table, self.ranges.ranges, self.ranges.good, relabel
+            )
+            self._show_labels(run, store)
+        except XfelsortError as error:
+            self.outcome.tell_error(str(error))
+            return
+        finally:
+            QApplication.restoreOverrideCursor()
+        what = ", ".join(f"{n} {name}" for name, n in sorted(done.counts.items(), reverse=True))
+        kept = f" {done.kept} kept a label that no rule gave." if done.kept else ""
+        self.outcome.tell(
+            f"Labelled {what or 'nothing'} as {_SOURCE} in {store.folder}; {done.undecided} "
+            f"undecided.{kept}"
+        )
+
+    def withdraw(self) -> None:
+        """Take back all labels that profiles gave in the folder."""
+        run = self._run
+        if self.job is not None or run is None:
+            return
+        try:
+            store = run.labels or LabelStore(self._folder(), create=False)
+            n = withdraw(store, _SOURCE)
+            self._show_labels(run, store)
+        except XfelsortError as error:
+            self.outcome.tell_error(str(error))
+        else:
+            self.outcome.tell(f"Took {n} labels by {_SOURCE} back in {store.folder}.")
+
+    def _folder(self) -> str:
+        folder = self.folder.path()
+        if folder is None:
+            raise LabelError("Choose a folder for the labels first.")
+        return os.path.abspath(os.path.expanduser(folder))
+
+    def _show_labels(self, run: Run, store: LabelStore) -> None:
+        """Let the run and other docks know of labels that were written."""
+        if run.labels is not store or run.tally is None:
+            run.use_labels(store, LabelTally(store.aligned(run.stack)))
+            return
+        for i, label in enumerate(store.aligned(run.stack)):
+            if label != run.label_of(i):
+                run.tally.set(i, label)
+        run.labelled.emit()
+
+    def save(self) -> None:
+        """Save the table, asking before a file is replaced."""
+        table, path = self.table, self.table_file.path()
+        if self.job is not None or table is None:
+            return
+        if path is None:
+            self.outcome.tell_error("Choose a file to save the table in.")
+            return
+        path = os.path.abspath(os.path.expanduser(with_suffix(path, ".csv")))
+        replace = os.path.exists(path)
+        if replace and not may_replace(self, path):
+            return
+
+        def work(report: Report) -> str:
+            table.write_csv(path, overwrite=replace)
+            return path
+
+        job = Job("saving the table of profiles", work)
+        job.succeeded.connect(self._saved)
+        job.failed.connect(self.outcome.tell_error)
+        self._start(job, "Saving the table…")
+
+    def _saved(self, path: str) -> None:
+        self.table_file.set_paths(path)
+        self.outcome.tell(f"The table of {self.table and len(self.table)} events is in {path}.")
+
+    def set_busy(self, busy: bool) -> None:
+        """What is fitted or saved is not changed meanwhile; browsing goes on."""
+        self.fit_button.setEnabled(not busy and self._run is not None)
+        self.cancel_button.setEnabled(busy)
+        for part in (self.chooser, self.region, self.form, self.results):
+            part.setEnabled(not busy)
+        self._follow_labels()
+        if not busy:
+            self.progress.stop()
+
+    def _tell_picture(self, sentence: str, done: bool) -> None:
+        (self.message.tell if done else self.message.tell_error)(sentence)
+
+    # --- widgets ------------------------------------------------------------------------
+
+    def _build(self, napari_viewer: Any) -> None:
+        self.chooser = RunChooser(self.runs)
+        self.region = RegionPicker(self.runs)
+        self.region.changed.connect(self._entered)
+        self.form = SettingsForm(ProfileSettings, first=("axis", "order", "statistic"))
+        self.form.changed.connect(self._entered)
+        self.live = LiveProfile(napari_viewer)
+        self.live.plot.told.connect(self._tell_picture)
+        self.progress = EventProgress()
+        tip = "Fit the profile of every event of the run"
+        self.fit_button = button("Fit all events", "fit", tip, self.fit)
+        tip = "Stop fitting; nothing is kept of it"
+        self.cancel_button = button("Cancel", "cancel", tip, self.cancel)
+        about = QFormLayout()
+        about.addRow("Run", self.chooser)
+        about.addRow("Region", self.region)
+        self.body.addLayout(about)
+        for widget in (self.form, self.live):
+            self.body.addWidget(widget)
+        self.body.addLayout(row(self.fit_button, self.cancel_button))
+        results = self._results(napari_viewer)
+        for widget in (self.progress, self.message, results):
+            self.body.addWidget(widget)
+        self.body.addStretch()
+
+    def _results(self, napari_viewer: Any) -> QWidget:
+        self.fitted = Message()
+        self.fitted.setObjectName("fitted")
+        self.ranges = RangePanel(napari_viewer)
+        self.ranges.settled.connect(self._settled)
+        self.ranges.wanted.connect(self._go_to_one)
+        self.ranges.plot.told.connect(self._tell_picture)
+        self.outcome = Message()
+        self.outcome.setObjectName("outcome")
+        self.side = Message()
+        self.side.setObjectName("side")
+        self.folder = PathField(
+            "label_folder", "new folder", "Where labels are kept", placeholder="a folder"
+        )
+        self.folder.line.setToolTip("Folder of labels; the Label dock's, once one is in use")
+        self.relabel = QCheckBox("replace labels by hand, too")
+        self.relabel.setObjectName("relabel")
+        self.relabel.setToolTip("Otherwise labels by hand and from lists stay as they are")
+        tip = "Write good and bad of all decided events to the label folder"
+        apply = button("Apply as labels", "apply", tip, self.apply)
+        tip = "Take back all labels that profiles gave; what was there before counts again"
+        back = button("Withdraw", "withdraw", tip, self.withdraw)
+        self.table_file = PathField("table", "new file", "Save the table", _TABLE, "NAME.csv")
+        self.table_file.line.setToolTip("File for positions, coefficients, residual and R²")
+        tip = "Save one row an event: status, residual, R², inflection points, coefficients"
+        save = button("Save table", "save_table", tip, self.save)
+        self.results = QGroupBox("All events")
+        column = QVBoxLayout(self.results)
+        column.setContentsMargins(6, 6, 6, 6)
+        for widget in (self.fitted, self.ranges, self.side):
+            column.addWidget(widget)
+        column.addLayout(row("Labels", self.folder))
+        column.addWidget(self.relabel)
+        column.addLayout(row(apply, back))
+        column.addLayout(row("Table", self.table_file))
+        column.addWidget(save)
+        column.addWidget(self.outcome)
+        self.results.setVisible(False)
+        return self.results
