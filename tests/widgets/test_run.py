@@ -13,6 +13,7 @@ import pytest
 
 from napari_window import text_on
 from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.label_classes import ClassSet
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.readers import hdf5, open_stack
 from napari_xfelsort.widgets import layers as drawn
@@ -97,7 +98,7 @@ def test_caption_names_event_and_label(run, viewer, tmp_path, simulated):
     run.use_labels(LabelStore(tmp_path / "labels", "me"))
     run.set_label(4, "good")
     assert text_on(viewer).endswith("\ngood")
-    assert text_overlay(viewer).color == pytest.approx(rgba(COLOURS["good"]))
+    assert text_overlay(viewer).color == pytest.approx(rgba(ClassSet()["good"].colour))
     run.step(1)
     assert "good" not in text_on(viewer)
     run.step(-1)

@@ -60,6 +60,21 @@ class LabelHistory:
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
 
+    @classmethod
+    def going_on(
+        cls, history: LabelHistory | None, store: LabelStore | None
+    ) -> LabelHistory | None:
+        """The history of a store; one that is there goes on if only the folder was read again."""
+        if store is None:
+            return None
+        if history is None or (history.store.folder, history.store.labeller) != (
+            store.folder,
+            store.labeller,
+        ):
+            return cls(store)
+        history.store = store
+        return history
+
     # -- labelling
 
     def set(self, event_id: EventId, label: str, source: str = "hand", note: str = "") -> None:

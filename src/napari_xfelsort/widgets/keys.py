@@ -7,6 +7,7 @@ they win over napari's own, and on the viewer for when another layer is selected
 
 from __future__ import annotations
 
+import dataclasses
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -14,10 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.label_classes import ClassSet
+
 if TYPE_CHECKING:
     from napari_xfelsort.widgets.run import Run
     from napari_xfelsort.widgets.runs import ViewerRuns
 
+#: What napari leaves free on the viewer and on every kind of layer.
+FREE = frozenset("890GHJKNQUW")
 #: Milliseconds a key is held before it repeats, and least time between two repeats.
 HOLD_DELAY, HOLD_STEP = 350, 15
 
@@ -66,6 +72,58 @@ LABEL = (
 )
 #: All shortcuts, for docks and documentation.
 TABLE = (*BROWSE, *LABEL)
+_DEFAULT_CLASSES = frozenset(ClassSet().names)
+#: Keys that no class can have, and what they do.
+RESERVED = {
+    shortcut.key: shortcut.help
+    for shortcut in TABLE
+    if len(shortcut.key) == 1 and shortcut.action not in _DEFAULT_CLASSES
+}
+
+
+def label_shortcuts(classes: ClassSet) -> tuple[Shortcut, ...]:
+    """The shortcuts that label, for these classes: `LABEL` for good and bad."""
+    several = classes.multi_label
+    mine = tuple(
+        Shortcut(
+            each.key,
+            each.name,
+            f"put {each.name} on or take it off" if several else f"label {each.name}, and advance",
+        )
+        for each in classes.classes
+        if each.key
+    )
+    rest = (shortcut for shortcut in LABEL if shortcut.action not in _DEFAULT_CLASSES)
+    if several:
+        rest = (each._replace(help=each.help.replace(", and advance", "")) for each in rest)
+    return (*mine, *rest)
+
+
+def check_keys(classes: ClassSet) -> None:
+    """Refuse keys that mean something else.
+
+    Raises
+    ------
+    LabelError
+        Names the class, its key and what the key does.
+    """
+    for each in classes.classes:
+        if each.key in RESERVED:
+            raise LabelError(
+                f"The key {each.key} of the class {each.name!r} is taken "
+                f"({RESERVED[each.key]}); give it another."
+            )
+
+
+def without_reserved(classes: ClassSet) -> ClassSet:
+    """The classes, without the keys that mean something else."""
+    return dataclasses.replace(
+        classes,
+        classes=tuple(
+            dataclasses.replace(each, key="") if each.key in RESERVED else each
+            for each in classes.classes
+        ),
+    )
 
 
 def help_text(shortcuts: tuple[Shortcut, ...]) -> str:
@@ -163,7 +221,8 @@ class KeyBinder:
             return
         for shortcut in self._shortcuts:
             # Arrows move whatever slider was used last, unless a run is selected.
-            if len(shortcut.key) == 1:
+            # Keys of classes that napari uses for other layers are left to those.
+            if shortcut.key in FREE:
                 yield viewer, shortcut
             for layer in viewer.layers:
                 if self._runs.of_layer(layer) is not None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QLineEdit, QMessageBox
+from qtpy.QtWidgets import QComboBox, QLabel, QMessageBox
 
 from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.label_classes import ClassSet
 from napari_xfelsort.core.label_journal import check_labeller
-from napari_xfelsort.core.labels import LabelStore, login_name
+from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.widgets import keys
-from napari_xfelsort.widgets.dock import Dock, PathField, RunChooser
+from napari_xfelsort.widgets.class_dialog import ClassDialog
+from napari_xfelsort.widgets.dock import button
 from napari_xfelsort.widgets.keys import KeyBinder
 from napari_xfelsort.widgets.label_panel import (
     EventPanel,
@@ -25,12 +24,11 @@ from napari_xfelsort.widgets.label_panel import (
     TallyPanel,
     lay_out,
 )
+from napari_xfelsort.widgets.label_reading import LabelReadingDock
 from napari_xfelsort.widgets.labelling import (
-    Labelling,
     ReadLabels,
     event_to_label,
     has_labels,
-    labels_reader,
     lists_of,
     lists_writer,
 )
@@ -41,7 +39,7 @@ from napari_xfelsort.widgets.workers import Job
 NEXT, UNLABELLED, RANDOM, STAY = "next event", "next unlabelled", "random unlabelled", "stay"
 
 
-class LabelDock(Dock):
+class LabelDock(LabelReadingDock):
     """Labels the events of the active run.
 
     Parameters
@@ -52,17 +50,17 @@ class LabelDock(Dock):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self.chooser = RunChooser(self.runs)
-        self.folder = PathField(
-            "label_folder", "new folder", "Where labels are kept", placeholder="a folder"
-        )
-        self.folder.line.setToolTip("Folder that the labels are kept in, one journal a labeller")
-        self.labeller = QLineEdit(login_name())
-        self.labeller.setObjectName("labeller")
-        self.labeller.setToolTip("Who labels: names the journal in the label folder")
         self.event_panel = EventPanel()
         self.buttons = LabelButtons(self.carry_out)
         self.steps = StepButtons(self.carry_out)
+        self.classes_button = button(
+            "Classes …",
+            "edit_classes",
+            "Names, colours and keys of the classes",
+            self.edit_classes,
+        )
+        self.shortcuts = QLabel(keys.help_text(keys.TABLE))
+        self._classes = ClassSet()
         self._last: str | None = None
         self.advance = QComboBox()
         self.advance.setObjectName("advance")
@@ -70,94 +68,20 @@ class LabelDock(Dock):
         self.advance.addItems([NEXT, UNLABELLED, RANDOM, STAY])
         self.tally_panel = TallyPanel(self.next_unlabelled, self.write_lists, self.reload)
         self._random = np.random.default_rng()
-        self._run: Run | None = None
-        self._known: weakref.WeakKeyDictionary[Run, Labelling] = weakref.WeakKeyDictionary()
-        self._reading: Run | None = None
-        self._read_before: LabelStore | None = None
-        self._labelling = False
-        self._released = False
-        # Runs out when everything that waits, keys typed ahead and painting too, is done.
-        self._painted = QTimer(self)
-        self._painted.setSingleShot(True)
-        self._painted.setInterval(0)
         lay_out(self)
-        self.folder.chosen.connect(self._folder_chosen)
-        self.folder.line.returnPressed.connect(self.setFocus)  # keys label again
-        self.labeller.editingFinished.connect(self._labeller_changed)
-        self.labeller.returnPressed.connect(self.setFocus)
-        self.chooser.run_chosen.connect(self._show_run)
         self._keys = KeyBinder(self.runs, keys.LABEL, self.carry_out)
-        self._show_run(self.chooser.run)
+        self._follow()
 
     def release(self) -> None:
         """Let go of keys, callbacks and work."""
-        self._released = True
         self._keys.close()
-        self._painted.stop()
-        self._watch(None)
         super().release()
 
-    # --- the run ------------------------------------------------------------------------
-
-    def _of(self, run: Run) -> Labelling:
-        known = self._known.get(run)
-        if known is None:
-            known = self._known[run] = Labelling(run.suggested_labels(), run.stack)
-        known.take_stack(run.stack)
-        return known
-
-    def _watch(self, run: Run | None) -> None:
-        if self._run is not None:
-            self._run.shown.disconnect(self._on_shown)
-            self._run.labelled.disconnect(self._on_labelled)
-            self._run.changed.disconnect(self._on_changed)
-        self._run = run
-        if run is not None:
-            run.shown.connect(self._on_shown)
-            run.labelled.connect(self._on_labelled)
-            run.changed.connect(self._on_changed)
-
-    def _show_run(self, run: Run | None) -> None:
-        self._watch(run)
-        self.message.tell("")
-        if run is None:
-            self.folder.set_paths("")
-        else:
-            known = self._of(run)
-            self.folder.set_paths(known.folder)
-            if run.labels is not known.store:
-                self._adopt(run, run.labels)
-            elif known.store is None:
-                self._use_folder(run, known.folder)
-            self._read_next()
-        self._painted.start()
-        self.set_busy(self.job is not None)
-        self._refresh()
-
-    def _on_shown(self, _: int) -> None:
-        self._painted.start()
-        self._refresh()
-
-    def _on_changed(self) -> None:
-        """Other files, or other events of them: labels are put beside them anew."""
-        self._painted.start()
-        self._read_next()
-        self._refresh()
-
-    def _on_labelled(self) -> None:
-        """Somebody else labelled the event shown, or put another store in place."""
-        run = self._run
-        if self._labelling or run is None:
-            return
-        known = self._of(run)
-        if run.labels is not known.store:
-            self._adopt(run, run.labels)
-        elif self._reading is run:
-            known.unread = True
-        self._refresh()
+    # --- what is shown ------------------------------------------------------------------
 
     def _refresh(self) -> None:
         run = self._run
+        self._follow_classes(ClassSet() if run is None else run.classes)
         history = None if run is None or self.job is not None else run.history
         undo, redo = ("", "") if history is None else (history.next_undo, history.next_redo)
         self.steps.show_steps(self._last or "", undo, redo)
@@ -171,122 +95,57 @@ class LabelDock(Dock):
         else:
             label = known.tally.label(run.current)
             self.event_panel.show_event(
-                run.stack.event_id(run.current), run.current, len(run), label
+                run.stack.event_id(run.current), run.current, len(run), label, run.classes
             )
-        self.tally_panel.show_tally(known.tally, known.n_elsewhere, self._is_read(run))
+        self.tally_panel.show_tally(
+            known.tally, known.n_elsewhere, self._is_read(run), run.classes
+        )
 
-    def _is_read(self, run: Run) -> bool:
-        return not self._of(run).unread and self._reading is not run
+    # --- classes ------------------------------------------------------------------------
 
-    # --- the label folder ---------------------------------------------------------------
-
-    def _folder_chosen(self, text: str) -> None:
-        run, folder = self._run, text.strip()
-        if folder:
-            folder = os.path.abspath(os.path.expanduser(folder))
-        if run is None or folder == self._of(run).folder:
+    def _follow_classes(self, classes: ClassSet) -> None:
+        """Buttons and keys are those of the classes."""
+        if classes == self._classes:
             return
-        self.message.tell("")
-        self._known[run] = Labelling(folder, run.stack)
-        self.folder.set_paths(folder)
-        run.use_labels(None)
-        if folder:
-            self._use_folder(run, folder)
-            if self._is_read(run) and not Path(folder).is_dir():
-                self.message.tell(f"{folder} is made with the first label.")
-        self._refresh()
+        self._classes = classes
+        self._keys.close()
+        shortcuts = keys.label_shortcuts(classes)
+        self._keys = KeyBinder(self.runs, shortcuts, self.carry_out)
+        self.buttons.show_classes(classes)
+        self.shortcuts.setText(keys.help_text((*keys.BROWSE, *shortcuts)))
 
-    def _use_folder(self, run: Run, folder: str) -> None:
-        """Use a folder at once if it holds labels; else it is left alone until the first."""
-        if folder and Path(folder).exists() and (os.path.isfile(folder) or has_labels(folder)):
-            self._of(run).unread = True
-            self._read_next()
+    def edit_classes(self) -> None:
+        """Let the user change the classes."""
+        if self._run is not None:
+            dialog = ClassDialog(self, self._run.classes)
+            dialog.chosen.connect(self.use_classes)
+            dialog.finished.connect(dialog.deleteLater)
+            dialog.open()
 
-    def _labeller_changed(self) -> None:
-        name = self.labeller.text()
+    def use_classes(self, classes: ClassSet) -> None:
+        """Label with these classes, and keep them with the labels."""
+        run = self._run
+        if run is None:
+            return
+        store = self._of(run).store
+        kept = classes if store is None else classes.with_used(store.classes, keys.RESERVED)
         try:
-            check_labeller(name)
+            if store is not None:
+                kept.save(store.folder)
         except LabelError as error:
             self.message.tell_error(str(error))
             return
         self.message.tell("")
-        for known in self._known.values():
-            if known.store is not None and known.store.labeller != name:
-                known.unread = True
-        self._read_next()
-
-    def reload(self) -> None:
-        """Read the label folder again: others may have labelled meanwhile."""
-        run = self._run
-        if run is None or self.job is not None:
-            return
-        folder = self._of(run).folder
-        if not folder:
-            self.message.tell_error("Choose a folder for the labels first.")
-        elif not Path(folder).exists():
-            self._known[run] = Labelling(folder, run.stack)  # maybe it was deleted meanwhile
-            run.use_labels(None)
-            self.message.tell(f"There are no labels yet: {folder} is made with the first label.")
-        else:
-            self._of(run).unread = True
-            self._read_next()
-
-    def _read_next(self) -> None:
-        """Read the labels of the run shown, unless that is done."""
-        run = self._run
-        if run is None or self.job is not None or self._released:
-            return
-        known = self._of(run)
-        if not known.unread:
-            return
-        known.unread = False
-        work = labels_reader(known.folder, self.labeller.text(), run.stack)
-        job = Job(f"reading the labels in {known.folder}", work)
-        job.succeeded.connect(self._take_labels)
-        self._reading, self._read_before = run, run.labels
-        self.run_job(job)
+        names = ", ".join(name for name in kept.names if name not in classes.names)
+        if names:
+            self.message.tell(f"Some events are still labelled {names}, so this stays a class.")
+        run.use_classes(kept)
         self._refresh()
-
-    def _take_labels(self, read: ReadLabels) -> None:
-        run = self._reading
-        if run is None or run not in self.runs.runs or self._released:
-            return
-        known = self._of(run)
-        if run.labels is not self._read_before or known.unread:
-            return  # others labelled or chose a folder meanwhile
-        if run.stack is not read.stack or read.store.folder != Path(known.folder):
-            known.unread = True
-            return
-        self._use(run, read)
-        if read.warning and run is self._run:
-            self.message.tell_error(read.warning)
-
-    def _use(self, run: Run, read: ReadLabels) -> None:
-        self._of(run).take_store(read.store, read.matched)
-        self._labelling = True
-        run.use_labels(read.store, self._of(run).tally)
-        self._labelling = False
-
-    def _adopt(self, run: Run, store: LabelStore | None) -> None:
-        """Another dock chose where this run's labels are kept."""
-        folder = "" if store is None else os.path.abspath(store.folder)
-        known = self._known[run] = Labelling(folder, run.stack)
-        if store is not None:
-            known.take_store(store, store.match(run.stack), run.tally)
-            self.labeller.setText(store.labeller)
-        self.folder.set_paths(folder)
-
-    def _job_ended(self) -> None:
-        self._reading = None
-        super()._job_ended()
-        if not self._released:
-            self._read_next()
-            self._refresh()
 
     def set_busy(self, busy: bool) -> None:
         """Nothing is labelled while labels are read or written as lists."""
         ready = self._run is not None and not busy
-        for widget in (self.folder, self.labeller, self.buttons):
+        for widget in (self.folder, self.labeller, self.classes_button, self.buttons):
             widget.setEnabled(ready)
         self.tally_panel.set_ready(ready)
 
@@ -303,11 +162,17 @@ class LabelDock(Dock):
         else:
             self.label(None if action == keys.CLEAR else action)
 
-    def label(self, label: str | None) -> None:
-        """Label the event shown (``good``, ``bad``, ``ignore``) and go on; None takes back."""
+    def label(self, label: str | None, whole: bool = False) -> None:
+        """Label the event shown with a class or ``ignore`` and go on; None takes back.
+
+        Where events may have several classes, a class is put on or taken off, unless this
+        is the whole label, and the slider stays.
+        """
         try:
             run = self._ready_run()
             i = event_to_label(run, self.runs.runs, label)
+            if label in run.classes.names and not whole:
+                label = run.classes.toggled(run.label_of(i), label) or None
             self._set(run, i, label)
         except LabelError as error:
             self._refuse(error)
@@ -315,7 +180,8 @@ class LabelDock(Dock):
         self.message.tell("")
         if label is not None:
             self._last = label
-            self._advance(run, i)
+            if not run.classes.multi_label:
+                self._advance(run, i)
         self._refresh()
 
     def _refuse(self, error: LabelError) -> None:
@@ -328,7 +194,7 @@ class LabelDock(Dock):
         if self._last is None:
             self.message.tell_error("There is no label to repeat yet.")
         else:
-            self.label(self._last)
+            self.label(self._last, whole=True)
 
     def undo(self, again: bool = False) -> None:
         """Take the last label back, or do again what was undone, and show the event."""
@@ -376,8 +242,10 @@ class LabelDock(Dock):
             if not known.folder:
                 raise LabelError("Choose a folder for the labels first.")
             store = LabelStore(known.folder, self.labeller.text())
+            if run.classes != ClassSet() and not has_labels(known.folder):
+                run.classes.save(store.folder)
             # Not empty if somebody began there meanwhile.
-            self._use(run, ReadLabels(store, run.stack, store.match(run.stack)))
+            self._use(run, ReadLabels.of(store, run.stack))
         if label is None and known.tally.label(i) is None:
             raise LabelError(f"Event {i} has no label to take back.")
         self._labelling = True

@@ -12,23 +12,26 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QElidingLabel
 
 from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_classes import ClassSet
+from napari_xfelsort.core.label_journal import split_label
 from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.widgets import keys
 from napari_xfelsort.widgets.dock import button, row
-from napari_xfelsort.widgets.keys import LABEL, TABLE, help_text
-from napari_xfelsort.widgets.overlay import COLOURS, OTHER_COLOUR
+from napari_xfelsort.widgets.keys import LABEL
+from napari_xfelsort.widgets.overlay import COLOURS, OTHER_COLOUR, label_colour
 
 if TYPE_CHECKING:
     from napari_xfelsort.widgets.label_dock import LabelDock
 
 _SHORTCUTS = {shortcut.action: shortcut for shortcut in LABEL}
-_TITLES = {"good": "Good", "bad": "Bad", "ignore": "Ignore", keys.CLEAR: "Take back"}
+_REST = {"ignore": "Ignore", keys.CLEAR: "Take back"}
 _STEPS = {keys.REPEAT: "Repeat", keys.UNDO: "Undo", keys.REDO: "Redo"}
 
 
@@ -44,6 +47,7 @@ class EventPanel(QWidget):
         self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.label = QLabel()
         self.label.setObjectName("event_label")
+        self.label.setWordWrap(True)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 4)
         column.setSpacing(2)
@@ -56,20 +60,24 @@ class EventPanel(QWidget):
         self.place.setText(why)
         self.name.setText("")
         self.name.setToolTip("")
-        self._show_label(None, "")
+        self._show_label("", OTHER_COLOUR)
 
-    def show_event(self, event: EventId, i: int, n: int, label: str | None) -> None:
+    def show_event(
+        self, event: EventId, i: int, n: int, label: str | None, classes: ClassSet
+    ) -> None:
         """Show an event and its label."""
         self.place.setText(f"event {i} of {n}")
         self.name.setText(event.short)
         self.name.setToolTip(str(event))
-        self._show_label(label, "no label")
+        if label is None:
+            self._show_label("no label", "#8a8f98")
+        else:
+            self._show_label(" + ".join(split_label(label)) or label, label_colour(label, classes))
 
-    def _show_label(self, label: str | None, otherwise: str) -> None:
-        colour = "#8a8f98" if label is None else COLOURS.get(label, OTHER_COLOUR)
+    def _show_label(self, text: str, colour: str) -> None:
         style = f"font-size: 22px; font-weight: 600; padding: 0; margin: 0; color: {colour};"
         self.label.setStyleSheet(style)
-        self.label.setText(otherwise if label is None else label)
+        self.label.setText(text)
 
 
 class LabelButtons(QWidget):
@@ -84,21 +92,36 @@ class LabelButtons(QWidget):
     def __init__(self, label: Callable[[str], None]) -> None:
         super().__init__()
         self._label = label
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(6)
-        for number, (action, title) in enumerate(_TITLES.items()):
-            shortcut = _SHORTCUTS[action]
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(6)
+        self.show_classes(ClassSet())
+
+    def show_classes(self, classes: ClassSet) -> None:
+        """A button for each of these classes, and those for no class."""
+        while self._grid.count():
+            gone = self._grid.takeAt(0).widget()
+            gone.setParent(None)
+            gone.deleteLater()
+        helps = {each.action: each.help for each in keys.label_shortcuts(classes)}
+        wanted = [
+            (each.name, _title(each.name), each.key, each.colour) for each in classes.classes
+        ]
+        for action, title in _REST.items():
+            wanted.append((action, title, _SHORTCUTS[action].key, COLOURS.get(action, "")))
+        for number, (action, title, key, colour) in enumerate(wanted):
+            tip = helps.get(action, f"label {action}")
             made = button(
-                f"{title}  ({shortcut.key})",
+                f"{title}  ({key})" if key else title,
                 f"label_{action.lstrip('/')}",
-                f"{shortcut.help.capitalize()}; key {shortcut.key}",
+                f"{_title(tip)}; key {key}" if key else _title(tip),
                 self._clicked,
             )
             made.setProperty("action", action)
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # the keys stay with the picture
-            made.setStyleSheet(_style(COLOURS.get(action)))
-            grid.addWidget(made, number // 2, number % 2)
+            made.setStyleSheet(_style(colour))
+            made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            self._grid.addWidget(made, number // 2, number % 2)
 
     def _clicked(self) -> None:
         sender = self.sender()
@@ -144,15 +167,25 @@ class StepButtons(QWidget):
         self._carry_out(sender.property("action"))
 
 
-def _style(colour: str | None) -> str:
+def _title(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _style(colour: str) -> str:
     size = "min-height: 26px; font-size: 14px; font-weight: 600;"
-    if colour is None:
+    if not colour:
         return f"QPushButton {{ {size} }}"
     return (
-        f"QPushButton {{ {size} background-color: {colour}; color: #14161a; }}"
+        f"QPushButton {{ {size} background-color: {colour}; color: {_ink(colour)}; }}"
         f"QPushButton:hover {{ border: 2px solid white; }}"
         "QPushButton:disabled { background-color: #4a4f57; color: #8a8f98; }"
     )
+
+
+def _ink(colour: str) -> str:
+    """Dark or white, whichever is read better on a colour."""
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return "#14161a" if 0.299 * red + 0.587 * green + 0.114 * blue > 105 else "white"
 
 
 class TallyPanel(QWidget):
@@ -227,13 +260,15 @@ class TallyPanel(QWidget):
         self.bar.setMaximum(1)
         self.bar.setValue(0)
 
-    def show_tally(self, tally: LabelTally, n_elsewhere: int, is_read: bool) -> None:
+    def show_tally(
+        self, tally: LabelTally, n_elsewhere: int, is_read: bool, classes: ClassSet
+    ) -> None:
         """Show the labels of a run, and how many of the folder are of other events."""
         if not is_read:
             self.show_nothing()
             self.total.setText("The labels are being read …")
             return
-        counts = {"good": 0, "bad": 0, **tally.counts}
+        counts = {**dict.fromkeys(classes.names, 0), **tally.counts}
         self.counts.setText("   ".join(f"{name}: {count}" for name, count in counts.items()))
         elsewhere = f"; {n_elsewhere} labels of other events" if n_elsewhere else ""
         self.total.setText(f"{tally.n_labelled} of {len(tally)} labelled{elsewhere}")
@@ -247,16 +282,16 @@ def lay_out(dock: LabelDock) -> None:
     form.setContentsMargins(0, 0, 0, 0)
     form.addRow("Run", dock.chooser)
     form.addRow("Labels in", dock.folder)
-    form.addRow("Labeller", dock.labeller)
-    table = QLabel(help_text(TABLE))
-    table.setObjectName("shortcuts")
-    table.setWordWrap(True)
+    form.addRow("Labeller", row(dock.labeller, dock.classes_button))
+    dock.shortcuts.setObjectName("shortcuts")
+    dock.shortcuts.setWordWrap(True)
+    dock.classes_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     for combo in (dock.chooser, dock.advance):  # with the focus it would take letters
         combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     then = row("After labelling go to", dock.advance)
     forward = dock.tally_panel.next_button
     parts: list[Any] = [form, dock.event_panel, dock.buttons, dock.steps, then, forward]
-    for part in (*parts, dock.message, dock.tally_panel, table):
+    for part in (*parts, dock.message, dock.tally_panel, dock.shortcuts):
         if isinstance(part, QWidget):
             dock.body.addWidget(part)
         else:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.label_classes import FILE_NAME, ClassSet
 from napari_xfelsort.core.label_journal import IGNORE, Journal
 from napari_xfelsort.core.label_match import Alignment
 from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.stack import EventStack
+from napari_xfelsort.widgets.keys import RESERVED, without_reserved
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.runs import grid_of
 from napari_xfelsort.widgets.workers import Report
@@ -67,11 +69,28 @@ class ReadLabels(NamedTuple):
     store: LabelStore
     stack: EventStack
     matched: Alignment
+    classes: ClassSet
+    classes_warning: str = ""
+
+    @classmethod
+    def of(cls, store: LabelStore, stack: EventStack) -> ReadLabels:
+        """What a store knows of the events of a stack, with the classes of its folder."""
+        warning = ""
+        try:
+            classes = without_reserved(ClassSet.load(store.folder))
+        except LabelError as error:
+            classes, warning = ClassSet(), f"{error} Good and bad are used."
+        classes = classes.with_used(store.classes, RESERVED)
+        return cls(store, stack, store.match(stack), classes, warning)
 
     @property
     def warning(self) -> str:
         """A sentence on what could not be used, empty when all could."""
-        warnings = [*self.store.warnings, *self.matched.warnings]
+        warnings = [
+            *[self.classes_warning] * bool(self.classes_warning),
+            *self.store.warnings,
+            *self.matched.warnings,
+        ]
         more = f" ({len(warnings) - 1} more such warnings)" if len(warnings) > 1 else ""
         return warnings[0] + more if warnings else ""
 
@@ -81,7 +100,7 @@ def labels_reader(folder: str, labeller: str, stack: EventStack) -> Callable[[Re
 
     def work(report: Report) -> ReadLabels:
         store = LabelStore(folder, labeller, create=False)
-        return ReadLabels(store, stack, store.match(stack))
+        return ReadLabels.of(store, stack)
 
     return work
 
@@ -139,8 +158,10 @@ def _covering(run: Run, runs: list[Run]) -> Run | None:
 
 
 def has_labels(folder: str) -> bool:
-    """Whether a folder holds labels of anybody."""
-    return os.path.isdir(folder) and bool(Journal.all_in(Path(folder)))
+    """Whether a folder holds labels of anybody, or classes."""
+    if not os.path.isdir(folder):
+        return False
+    return bool(Journal.all_in(Path(folder))) or os.path.exists(os.path.join(folder, FILE_NAME))
 
 
 def lists_of(store: LabelStore) -> list[Path]:

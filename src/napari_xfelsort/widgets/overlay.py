@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_xfelsort.core.label_classes import ClassSet
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-#: Colours of the text by what it says.
+#: Colours of the text by what it says, if no class.
 COLOURS = {
     "": "#ffffff",
-    "good": "#4cd964",
-    "bad": "#ff5a52",
     "ignore": "#c0c0c0",
     "failed": "#ff9f0a",
 }
@@ -27,13 +27,19 @@ def text_overlay(viewer: ViewerModel) -> Any:
     return canvas.overlays.text if hasattr(canvas, "overlays") else viewer.text_overlay
 
 
-def write_on_canvas(viewer: ViewerModel, text: str, kind: str = "") -> None:
-    """Write text in the upper left corner, coloured by label; an empty text hides it."""
+def label_colour(label: str | None, classes: ClassSet) -> str:
+    """The colour of a label; that of the first class where it has several."""
+    if not label or label in COLOURS:
+        return COLOURS[label or ""]
+    return next(iter(classes.colours_of(label)), OTHER_COLOUR)
+
+
+def write_on_canvas(viewer: ViewerModel, text: str, colour: str = COLOURS[""]) -> None:
+    """Write text in the upper left corner; an empty text hides it."""
     overlay = text_overlay(viewer)
     if not text:
         overlay.visible = False
         return
-    colour = COLOURS.get(kind, OTHER_COLOUR)
     overlay.position = "top_left"
     overlay.font_size = 12
     overlay.color = colour

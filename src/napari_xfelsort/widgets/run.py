@@ -16,6 +16,7 @@ from napari_xfelsort.core.browsing import BrowsedFrames, log_scaled, log_unscale
 from napari_xfelsort.core.contrast import percentile_limits
 from napari_xfelsort.core.errors import LabelError, ListError
 from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_classes import ClassSet
 from napari_xfelsort.core.label_history import Change, LabelHistory
 from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
@@ -23,6 +24,7 @@ from napari_xfelsort.core.readout import Readout, read_out
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets import layers as drawn
 from napari_xfelsort.widgets.companions import Companions
+from napari_xfelsort.widgets.overlay import COLOURS, label_colour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +81,7 @@ class Run:
         self.frames: BrowsedFrames = said["frames"]
         self.labels: LabelStore | None = None
         self.history: LabelHistory | None = None
+        self.classes = ClassSet()
         self.tally: LabelTally | None = None
         self.current: int | None = None
         self.percentiles: tuple[float, float] | None = None
@@ -222,18 +225,18 @@ class Run:
         return viewer is not None and self.axis not in viewer.dims.displayed
 
     def caption(self) -> tuple[str, str]:
-        """What is written beside the current event, and the label that colours it."""
+        """What is written beside the current event, and its colour."""
         i = self.current
         if i is None:
-            return "", ""
+            return "", COLOURS[""]
         lines = [f"event {i} of {len(self)}    {self.stack.event_id(i).short}"]
         failure = self.frames.store.failures.get(i)
         if failure:
-            return "\n".join([*lines, failure]), "failed"
+            return "\n".join([*lines, failure]), COLOURS["failed"]
         label = self.label_of(i)
         if label:
             lines.append(label)
-        return "\n".join(lines), label or ""
+        return "\n".join(lines), label_colour(label, self.classes)
 
     def readout(self, position: Sequence[float]) -> Readout | None:
         """What is under a point of the world, as napari gives the cursor's; None outside."""
@@ -256,24 +259,17 @@ class Run:
             time with the number of events.
         """
         self.labels = store
-        self._keep_history(store)
+        self.history = LabelHistory.going_on(self.history, store)
         if store is not None and tally is None:
             tally = LabelTally(store.aligned(self.stack))
         self.tally = tally
         self.labelled.emit()
 
-    def _keep_history(self, store: LabelStore | None) -> None:
-        """What can be undone stays so when a labeller's folder is only read again."""
-        history = self.history
-        if store is None:
-            self.history = None
-        elif history is None or (history.store.folder, history.store.labeller) != (
-            store.folder,
-            store.labeller,
-        ):
-            self.history = LabelHistory(store)
-        else:
-            history.store = store
+    def use_classes(self, classes: ClassSet) -> None:
+        """Label with these classes from now on."""
+        if classes != self.classes:
+            self.classes = classes
+            self.labelled.emit()
 
     def label_of(self, i: int) -> str | None:
         """Label of event ``i``, None when it has none."""
