@@ -1,0 +1,326 @@
+"""The Event table dock: all events of a run with their labels, and where labellers disagree."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from qtpy.QtCore import QModelIndex, QTimer
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHeaderView,
+    QLabel,
+    QSizePolicy,
+    QTableView,
+)
+
+from napari_xfelsort.core.agreement import opinions_of, pair_agreements, settle
+from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.label_journal import IGNORE
+from napari_xfelsort.widgets.dock import Dock, RunChooser, button, row
+from napari_xfelsort.widgets.event_table import (
+    EventFilter,
+    EventRows,
+    EventTableModel,
+    file_summary,
+)
+from napari_xfelsort.widgets.labelling import event_to_label
+from napari_xfelsort.widgets.run import Run
+
+_ANY, _NONE = "any label", "no label"
+#: Milliseconds after the last label until lists and counts follow.
+_PAUSE = 200
+_WIDTHS = (60, 150, 80, 80, 60)
+
+
+class EventTableDock(Dock):
+    """Lists the events of the active run, and compares its labellers.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        self.chooser = RunChooser(self.runs)
+        self.label = _combo("filter_label", "Only events that have this class, or no label")
+        self.labeller = _combo("filter_labeller", "Only events that this labeller has labelled")
+        self.file = _combo("filter_file", "Only events of this file; each with its labels")
+        self.disputed = QCheckBox("only where labellers disagree")
+        self.disputed.setObjectName("filter_disagreement")
+        self.disputed.setToolTip("Only events that nobody settled yet")
+        self.model = EventTableModel()
+        self.view = QTableView()
+        self.listed = QLabel()
+        self.agreement = QLabel()
+        self.said = QLabel()
+        self.next_button = button(
+            "Next disagreement",
+            "next_disagreement",
+            "Show the next event that labellers gave different labels",
+            self.next_disagreement,
+        )
+        self.verdict = _combo("settle_label", "What the event shown is to be")
+        self.settle_button = button(
+            "Settle",
+            "settle",
+            "Decide on the event shown; what each labeller said stays known",
+            self.settle,
+        )
+        self._run: Run | None = None
+        self._rows: EventRows | None = None
+        self._disputed: list[int] = []
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE)
+        self._pause.timeout.connect(self.catch_up)
+        self._lay_out()
+        for combo in (self.label, self.labeller, self.file):
+            combo.currentIndexChanged.connect(self._filter)
+        self.disputed.toggled.connect(self._filter)
+        self.view.doubleClicked.connect(self._go)
+        self.chooser.run_chosen.connect(self._show_run)
+        self._show_run(self.chooser.run)
+
+    def _lay_out(self) -> None:
+        view = self.view
+        view.setObjectName("events")
+        view.setToolTip("Double click shows an event")
+        view.setModel(self.model)
+        view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        view.setWordWrap(False)
+        view.setMinimumHeight(220)
+        view.verticalHeader().hide()
+        # Not by contents: that would ask for every row.
+        view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        view.verticalHeader().setDefaultSectionSize(22)
+        for column, width in enumerate(_WIDTHS):
+            view.setColumnWidth(column, width)
+        view.horizontalHeader().setStretchLastSection(True)
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Run", self.chooser)
+        form.addRow("Label", self.label)
+        form.addRow("Labeller", self.labeller)
+        form.addRow("File", self.file)
+        for label, name in (
+            (self.listed, "listed"),
+            (self.agreement, "agreement"),
+            (self.said, "opinions"),
+        ):
+            label.setObjectName(name)
+            label.setWordWrap(True)
+        self.body.addLayout(form)
+        self.body.addWidget(self.disputed)
+        self.body.addWidget(view, 1)
+        self.body.addWidget(self.listed)
+        self.body.addWidget(self.agreement)
+        self.body.addWidget(self.said)
+        self.body.addWidget(self.next_button)
+        self.body.addLayout(row("Settle as", self.verdict, self.settle_button))
+        self.body.addWidget(self.message)
+
+    def release(self) -> None:
+        """Let go of callbacks."""
+        self._pause.stop()
+        self._watch(None)
+        self.model.show_run(None, self.model.rows[:0])
+        super().release()
+
+    # --- the run ------------------------------------------------------------------------
+
+    def _watch(self, run: Run | None) -> None:
+        if self._run is not None:
+            self._run.shown.disconnect(self._on_shown)
+            self._run.labelled.disconnect(self._on_labelled)
+            self._run.changed.disconnect(self._on_changed)
+        self._run = run
+        self._rows = None if run is None else EventRows(run)
+        if run is not None:
+            run.shown.connect(self._on_shown)
+            run.labelled.connect(self._on_labelled)
+            run.changed.connect(self._on_changed)
+
+    def _show_run(self, run: Run | None) -> None:
+        self._watch(run)
+        self.message.tell("")
+        self._on_changed()
+
+    def _on_changed(self) -> None:
+        """Another run, or other events of it."""
+        self._fill()
+        rows = self._rows
+        self.model.show_run(
+            self._run, self.model.rows[:0] if rows is None else rows.rows(self.wanted)
+        )
+        self.catch_up()
+
+    def _on_shown(self, _: int) -> None:
+        self._follow_slider()
+        self._show_opinions()
+
+    def _on_labelled(self) -> None:
+        self.model.labels_changed()
+        self._pause.start()
+
+    def catch_up(self) -> None:
+        """Lists, counts and comparisons are those of the labels there are now."""
+        self._pause.stop()
+        self._fill()
+        rows = self._rows
+        self._disputed = [] if rows is None else rows.disagreements()
+        self._filter()
+        self.model.labels_changed()
+        self._show_agreement()
+
+    # --- the table ----------------------------------------------------------------------
+
+    @property
+    def wanted(self) -> EventFilter:
+        """What the inputs say."""
+        return EventFilter(
+            self.label.currentData(),
+            self.labeller.currentData(),
+            self.file.currentData(),
+            self.disputed.isChecked(),
+        )
+
+    def _fill(self) -> None:
+        run, rows = self._run, self._rows
+        names = () if run is None else run.classes.names
+        _offer(self.label, [(_ANY, None), (_NONE, ""), *((n, n) for n in names), (IGNORE, IGNORE)])
+        _offer(self.verdict, [*((name, name) for name in names), (IGNORE, IGNORE)])
+        voices = () if run is None or run.labels is None else run.labels.voices
+        _offer(self.labeller, [("any labeller", None), *((voice, voice) for voice in voices)])
+        counts = {} if rows is None else rows.files()
+        n_events = {} if run is None else _lengths(run)
+        _offer(
+            self.file,
+            [("any file", None), *((os.path.basename(path), path) for path in counts)],
+        )
+        lines = [file_summary(path, counts[path], n_events[path]) for path in counts]
+        self.file.setToolTip("\n".join(lines[:30] + ["…"] * (len(lines) > 30)))
+
+    def _filter(self, *_: Any) -> None:
+        rows = self._rows
+        if rows is None:
+            self.listed.setText("")
+            return
+        self.model.set_rows(rows.rows(self.wanted))
+        self.listed.setText(f"{self.model.rowCount()} of {len(rows.run)} events listed")
+        self._follow_slider()
+
+    def _follow_slider(self) -> None:
+        run = self._run
+        at = None if run is None or run.current is None else self.model.row_of(run.current)
+        if at is None:
+            self.view.clearSelection()
+        else:
+            self.view.setCurrentIndex(self.model.index(at, 0))
+
+    def _go(self, index: QModelIndex) -> None:
+        if self._run is not None:
+            self._run.go_to(int(self.model.rows[index.row()]))
+
+    # --- agreement ----------------------------------------------------------------------
+
+    def _show_agreement(self) -> None:
+        store = None if self._run is None else self._run.labels
+        several = store is not None and len(store.voices) > 1
+        for widget in (self.next_button, self.verdict, self.settle_button, self.disputed):
+            widget.setEnabled(several)
+        if store is None or not several:
+            self.agreement.setText("Labellers are compared when there are two of them.")
+        else:
+            n = len(self._disputed)
+            lines = [f"{n} disagreement{'s' * (n != 1)} to settle in this run."]
+            lines += [
+                f"{pair.first} and {pair.second}: Cohen's kappa {pair.kappa:.2f}, "
+                f"{pair.n_agree} of {pair.n_events} agree"
+                for pair in pair_agreements(store)
+            ]
+            self.agreement.setText("\n".join(lines))
+        self._show_opinions()
+
+    def _show_opinions(self) -> None:
+        run = self._run
+        if run is None or run.labels is None or run.current is None:
+            self.said.setText("")
+            return
+        found = opinions_of(run.labels, run.stack.event_id(run.current))
+        said = ", ".join(f"{voice}: {label}" for voice, label in found.said.items())
+        settled = f"; settled: {found.label}" if found.settled else ""
+        self.said.setText(f"Event {run.current}: {said}{settled}" if said else "")
+
+    def next_disagreement(self) -> None:
+        """Show the next event that labellers disagree on; from the end go on at the start."""
+        run, rows = self._run, self._rows
+        if run is None or rows is None:
+            return
+        self._disputed = rows.disagreements()
+        here = -1 if run.current is None else run.current
+        after = [i for i in self._disputed if i > here] or self._disputed
+        if not after:
+            self.message.tell("Labellers agree, or what they disagree on is settled.")
+            return
+        self.message.tell("")
+        if after[0] == here:
+            self.message.tell("This is the only disagreement left.")
+        run.go_to(after[0])
+
+    def settle(self) -> None:
+        """Decide on the event shown."""
+        run = self._run
+        try:
+            if run is None or run.labels is None or run.history is None:
+                raise LabelError("There are no labels to settle.")
+            label = self.verdict.currentData()
+            i = event_to_label(run, self.runs.runs, label)
+            event = run.stack.event_id(i)
+            if not opinions_of(run.labels, event).disagree:
+                raise LabelError(f"Labellers do not disagree on event {i}.")
+            settle(run.history, event, label)
+            run.note_labels([event])
+        except LabelError as error:
+            self.message.tell_error(str(error))
+            return
+        self.catch_up()
+        self.message.tell(f"Event {i} is settled as {label}.")
+
+
+def _combo(name: str, tip: str) -> QComboBox:
+    made = QComboBox()
+    made.setObjectName(name)
+    made.setToolTip(tip)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return made
+
+
+def _offer(combo: QComboBox, items: list[tuple[str, Any]]) -> None:
+    """Offer these, and keep what was chosen if it is among them."""
+    before = [(combo.itemText(k), combo.itemData(k)) for k in range(combo.count())]
+    if before == items:
+        return
+    chosen = combo.currentData()
+    combo.blockSignals(True)
+    combo.clear()
+    for text, data in items:
+        combo.addItem(text, data)
+    values = [data for _, data in items]
+    combo.setCurrentIndex(values.index(chosen) if chosen in values else 0)
+    combo.blockSignals(False)
+
+
+def _lengths(run: Run) -> dict[str, int]:
+    """Number of events of each file."""
+    lengths: dict[str, int] = {}
+    for block in run.stack.blocks(1 << 16):
+        lengths[block.source.path] = lengths.get(block.source.path, 0) + len(block.positions)
+    return lengths

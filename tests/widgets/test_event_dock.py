@@ -1,0 +1,221 @@
+"""The Event table dock: filters, following the slider, and settling disagreements."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from label_user import labels_on_disk
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton
+
+from napari_xfelsort.core.labels import LabelStore
+from napari_xfelsort.widgets.event_dock import EventTableDock
+from napari_xfelsort.widgets.event_table import EventFilter, EventRows, EventTableModel
+
+
+class Reader:
+    """What a person does with the table."""
+
+    def __init__(self, dock: EventTableDock, qtbot) -> None:
+        self.dock, self.qtbot = dock, qtbot
+
+    def choose(self, name: str, text: str) -> None:
+        combo = self.dock.findChild(QComboBox, name)
+        assert combo.findText(text) >= 0, [combo.itemText(k) for k in range(combo.count())]
+        combo.setCurrentText(text)
+
+    def click(self, name: str) -> None:
+        found = self.dock.findChild(QPushButton, name)
+        self.qtbot.mouseClick(found, Qt.MouseButton.LeftButton)
+
+    def reads(self, name: str) -> str:
+        return self.dock.findChild(QLabel, name).text()
+
+    def settle_down(self) -> None:
+        self.qtbot.waitUntil(lambda: not self.dock._pause.isActive())
+
+    @property
+    def numbers(self) -> list[int]:
+        model = self.dock.model
+        return [int(model.index(k, 0).data()) for k in range(model.rowCount())]
+
+    def line(self, k: int) -> list[str]:
+        return [self.dock.model.index(k, column).data() for column in range(5)]
+
+
+@pytest.fixture
+def reader(viewer, qtbot):
+    dock = EventTableDock(viewer)
+    qtbot.addWidget(dock)
+    yield Reader(dock, qtbot)
+    dock.release()
+
+
+@pytest.fixture
+def two(own_run):
+    """Labels of two: they agree on 0 and 1, not on 2 and 3; 4 is one's alone."""
+    folder = own_run.suggested_labels()
+    ids = [own_run.stack.event_id(i) for i in range(8)]
+    ann, bob = LabelStore(folder, "ann"), LabelStore(folder, "bob")
+    ann.set_many(zip(ids, ["good", "bad", "good", "good"], strict=False))
+    bob.set_many(zip(ids, ["good", "bad", "bad", "bad", "good"], strict=False))
+    own_run.use_labels(LabelStore(folder, "cleo"))
+    return own_run
+
+
+def test_nothing_open(reader):
+    assert reader.numbers == []
+    reader.click("next_disagreement")
+    reader.dock.settle()
+    assert reader.dock.message.text() == "There are no labels to settle."
+
+
+def test_lines_and_filters(two, reader):
+    assert reader.numbers == list(range(8))
+    assert reader.line(4) == ["4", "run0001.cxi //4", "good", "bob", "hand"]
+    assert reader.line(7) == ["7", "run0001.cxi //7", "", "", ""]
+    reader.choose("filter_label", "no label")
+    assert reader.numbers == [5, 6, 7]
+    reader.choose("filter_label", "bad")
+    assert reader.numbers == [1, 2, 3]
+    reader.choose("filter_label", "ignore")
+    assert reader.numbers == []
+    reader.choose("filter_label", "any label")
+    reader.choose("filter_labeller", "ann")
+    assert reader.numbers == [0, 1, 2, 3]
+    reader.choose("filter_label", "good")
+    assert reader.numbers == [0]
+    assert reader.reads("listed") == "1 of 8 events listed"
+    reader.choose("filter_label", "any label")
+    reader.choose("filter_labeller", "any labeller")
+    reader.dock.findChild(QCheckBox, "filter_disagreement").setChecked(True)
+    assert reader.numbers == [2, 3]
+
+
+def test_files(open_run, simulated, simulated_second, viewer, reader, tmp_path):
+    lst = tmp_path / "both.lst"
+    lst.write_text(f"{simulated.data} //0\n{simulated_second.data} //5\n{simulated.data} //2\n")
+    run = open_run(lst)
+    run.use_labels(LabelStore(tmp_path / "labels", "me"))
+    run.set_label(1, "good")
+    reader.settle_down()
+    reader.choose("filter_file", simulated.data.name)
+    assert reader.numbers == [0, 2]
+    tip = reader.dock.file.toolTip().splitlines()
+    assert f"{simulated.data.name}: 0 of 2 labelled" in tip
+    assert f"{simulated_second.data.name}: 1 of 1 labelled (good: 1)" in tip
+
+
+def test_double_click_and_slider(two, reader, qtbot):
+    reader.dock.show()
+    reader.dock.view.doubleClicked.emit(reader.dock.model.index(5, 2))
+    assert two.current == 5
+    two.go_to(3)
+    assert reader.dock.view.currentIndex().row() == 3
+    reader.choose("filter_label", "no label")
+    two.go_to(6)
+    assert reader.dock.view.currentIndex().row() == 1
+
+
+def test_labels_update_without_reset(two, reader):
+    resets = []
+    reader.dock.model.modelReset.connect(lambda: resets.append(1))
+    reader.choose("filter_label", "no label")
+    resets.clear()
+    two.set_label(6, "good")
+    reader.settle_down()
+    assert reader.numbers == [5, 7]
+    two.undo()
+    reader.settle_down()
+    assert (reader.numbers, resets) == ([5, 6, 7], [])
+
+
+def test_several_classes(two, reader):
+    two.set_label(5, "bad|good")
+    reader.settle_down()
+    assert reader.line(5)[2] == "bad + good"
+    reader.choose("filter_label", "good")
+    assert reader.numbers == [0, 4, 5]
+
+
+def test_agreement_by_hand(two, reader):
+    # 4 events of both: 2 agree; ann 3 good 1 bad, bob 1 good 3 bad: chance 6/16
+    # kappa = (0.5 - 0.375) / (1 - 0.375) = 0.2
+    assert reader.reads("agreement") == (
+        "2 disagreements to settle in this run.\nann and bob: Cohen's kappa 0.20, 2 of 4 agree"
+    )
+
+
+def test_settle(two, reader):
+    reader.click("next_disagreement")
+    assert two.current == 2
+    assert reader.reads("opinions") == "Event 2: ann: good, bob: bad"
+    reader.choose("settle_label", "good")
+    reader.click("settle")
+    assert reader.dock.message.text() == "Event 2 is settled as good."
+    assert labels_on_disk(two)["//2"] == "good"
+    assert reader.reads("agreement").startswith("1 disagreement to settle")
+    assert reader.reads("opinions") == "Event 2: ann: good, bob: bad; settled: good"
+    reader.click("next_disagreement")
+    assert two.current == 3
+    reader.click("next_disagreement")
+    assert reader.dock.message.text() == "This is the only disagreement left."
+    reader.click("settle")
+    reader.click("next_disagreement")
+    assert reader.dock.message.text().startswith("Labellers agree")
+    two.go_to(0)
+    reader.click("settle")
+    assert reader.dock.message.text() == "Labellers do not disagree on event 0."
+    two.undo()  # settling can be undone as labels can
+    reader.settle_down()
+    assert reader.reads("agreement").startswith("1 disagreement to settle")
+
+
+def test_one_labeller(own_run, reader, tmp_path):
+    own_run.use_labels(LabelStore(own_run.suggested_labels(), "me"))
+    own_run.set_label(0, "good")
+    reader.settle_down()
+    assert reader.reads("agreement") == "Labellers are compared when there are two of them."
+    assert not reader.dock.next_button.isEnabled()
+
+
+def test_nothing_is_left_when_released(two, reader):
+    reader.dock.release()
+    two.set_label(5, "good")
+    two.go_to(4)
+    assert reader.numbers == []
+
+
+def test_another_run(two, reader, open_run, simulated_second):
+    second = open_run(simulated_second.data)
+    assert reader.numbers == list(range(30))
+    second.go_to(7)
+    assert reader.dock.view.currentIndex().row() == 7
+
+
+class Many:
+    """As much of a run as filters ask."""
+
+    labels = None
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def label_of(self, i: int) -> str | None:
+        return (None, "good", "bad|ice")[i % 3]
+
+
+def test_filters_and_model_of_a_long_run():
+    run = Many(100_000)
+    rows = EventRows(run)
+    found = rows.rows(EventFilter(label="ice"))
+    np.testing.assert_array_equal(found, np.arange(2, 100_000, 3))
+    model = EventTableModel()
+    model.show_run(run, rows.rows(EventFilter()))
+    assert model.rowCount() == 100_000
+    assert model.row_of(99_999) == 99_999
+    model.set_rows(np.delete(model.rows, 5))
+    assert (model.row_of(5), model.row_of(6)) == (None, 5)
