@@ -147,10 +147,10 @@ def test_classes_of_the_folder_are_loaded(own, open_run, user, viewer):
     run = open_run(own.data, own.geometry)
     user.settle()
     assert run.classes == THREE
-    user.press(THREE["ice"].key)
-    assert labels_on_disk(run) == {"//0": "ice"}
+    user.press(THREE["hit"].key)
+    assert labels_on_disk(run) == {"//0": "hit"}
     run.go_to(0)
-    expected = [int(THREE["ice"].colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    expected = [int(THREE["hit"].colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
     assert list(text_overlay(viewer).color)[:3] == pytest.approx(expected, abs=0.01)
 
 

@@ -33,7 +33,7 @@ from napari_xfelsort.widgets.run import Run
 _ANY, _NONE = "any label", "no label"
 #: Milliseconds after the last label until lists and counts follow.
 _PAUSE = 200
-_WIDTHS = (60, 150, 80, 80, 60)
+_WIDTHS = (48, 104, 72, 56, 40)
 
 
 class EventTableDock(Dock):

@@ -112,7 +112,7 @@ class LabelButtons(QWidget):
         for number, (action, title, key, colour) in enumerate(wanted):
             tip = helps.get(action, f"label {action}")
             made = button(
-                f"{title}  ({key})" if key else title,
+                f"{_short(title)}  ({key})" if key else _short(title),
                 f"label_{action.lstrip('/')}",
                 f"{_title(tip)}; key {key}" if key else _title(tip),
                 self._clicked,
@@ -165,6 +165,10 @@ class StepButtons(QWidget):
         sender = self.sender()
         assert sender is not None
         self._carry_out(sender.property("action"))
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= 14 else f"{title[:13]}…"
 
 
 def _title(text: str) -> str:

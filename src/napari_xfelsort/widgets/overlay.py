@@ -31,7 +31,15 @@ def label_colour(label: str | None, classes: ClassSet) -> str:
     """The colour of a label; that of the first class where it has several."""
     if not label or label in COLOURS:
         return COLOURS[label or ""]
-    return next(iter(classes.colours_of(label)), OTHER_COLOUR)
+    return _bright(next(iter(classes.colours_of(label)), OTHER_COLOUR))
+
+
+def _bright(colour: str) -> str:
+    """The colour, mixed with white where text of it could not be read on a dark ground."""
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    if 0.299 * red + 0.587 * green + 0.114 * blue >= 100:
+        return colour
+    return "#" + "".join(f"{(2 * value + 255) // 3:02x}" for value in (red, green, blue))
 
 
 def write_on_canvas(viewer: ViewerModel, text: str, colour: str = COLOURS[""]) -> None:

@@ -18,6 +18,7 @@ from napari_xfelsort.core.errors import LabelError, ListError
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.label_classes import ClassSet
 from napari_xfelsort.core.label_history import Change, LabelHistory
+from napari_xfelsort.core.label_journal import split_label
 from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.readout import Readout, read_out
@@ -235,7 +236,7 @@ class Run:
             return "\n".join([*lines, failure]), COLOURS["failed"]
         label = self.label_of(i)
         if label:
-            lines.append(label)
+            lines.append(" + ".join(split_label(label)) or label)
         return "\n".join(lines), label_colour(label, self.classes)
 
     def readout(self, position: Sequence[float]) -> Readout | None:
