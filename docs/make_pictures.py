@@ -47,6 +47,7 @@ class Tour:
         """From an opened run to sorted lists."""
         self.browse()
         self.label()
+        self.profile()
         self.train()
         self.sort()
 
@@ -74,6 +75,16 @@ class Tour:
         self.settle()
         run.go_to(N_LABELLED - 1)
         self.picture("label")
+
+    def profile(self) -> None:
+        """Inflection points of the radial profile, with accepted ranges."""
+        from napari_xfelsort.core.profiles import ProfileSettings
+
+        dock = self.dock("Fit profiles")
+        dock.form.set_settings(ProfileSettings(axis="q", order=7, statistic="median"))
+        dock.fit_button.click()
+        self.wait(lambda: dock.job is None and not dock.live.busy)
+        self.picture("profile")
 
     def train(self) -> None:
         """A model on one panel, with its confusion matrix."""

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QFormLayout, QGroupBox, QVBo
 
 from napari_xfelsort.core.errors import LabelError, RegionError, SettingsError, XfelsortError
 from napari_xfelsort.core.label_rules import withdraw
-from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.profiles import (
     RULE_NAME,
@@ -22,6 +21,7 @@ from napari_xfelsort.core.profiles import (
     ProfileSettings,
     ProfileTable,
     find_peaks,
+    labels_of,
     store_labels,
 )
 from napari_xfelsort.core.stack import EventStack
@@ -250,14 +250,13 @@ class ProfileDock(Dock):
         run, table = self._run, self.table
         if self.job is not None or run is None or table is None:
             return
-        relabel = self.relabel.isChecked()
+        chosen, relabel = (self.ranges.ranges, self.ranges.good), self.relabel.isChecked()
         # In the main thread: the Label dock writes to the same store.
         QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
         try:
-            store = run.labels or LabelStore(self._folder())
-            done = store_labels(
-                store, run.stack, table, self.ranges.ranges, self.ranges.good, relabel
-            )
+            labels_of(table, *chosen)  # no folder is made for what cannot be decided
+            store = self._store(run, create=True)
+            done = store_labels(store, run.stack, table, *chosen, relabel, run.history)
             self._show_labels(run, store)
         except XfelsortError as error:
             self.outcome.tell_error(str(error))
@@ -277,28 +276,31 @@ class ProfileDock(Dock):
         if self.job is not None or run is None:
             return
         try:
-            store = run.labels or LabelStore(self._folder(), create=False)
-            n = withdraw(store, _SOURCE)
+            store = self._store(run, create=False)
+            n = withdraw(store, _SOURCE, run.history)
             self._show_labels(run, store)
         except XfelsortError as error:
             self.outcome.tell_error(str(error))
         else:
             self.outcome.tell(f"Took {n} labels by {_SOURCE} back in {store.folder}.")
 
-    def _folder(self) -> str:
-        folder = self.folder.path()
-        if folder is None:
-            raise LabelError("Choose a folder for the labels first.")
-        return os.path.abspath(os.path.expanduser(folder))
+    def _store(self, run: Run, create: bool) -> LabelStore:
+        """Where the run's labels are kept; from now on the chosen folder, if nowhere yet."""
+        store = run.labels
+        if store is None:
+            folder = self.folder.path()
+            if folder is None:
+                raise LabelError("Choose a folder for the labels first.")
+            store = LabelStore(os.path.abspath(os.path.expanduser(folder)), create=create)
+            run.use_labels(store)
+        return store
 
     def _show_labels(self, run: Run, store: LabelStore) -> None:
         """Let the run and other docks know of labels that were written."""
-        if run.labels is not store or run.tally is None:
-            run.use_labels(store, LabelTally(store.aligned(run.stack)))
-            return
-        for i, label in enumerate(store.aligned(run.stack)):
-            if label != run.label_of(i):
-                run.tally.set(i, label)
+        if run.tally is not None:
+            for i, label in enumerate(store.aligned(run.stack)):
+                if label != run.label_of(i):
+                    run.tally.set(i, label)
         run.labelled.emit()
 
     def save(self) -> None:
