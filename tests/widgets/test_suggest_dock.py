@@ -16,11 +16,13 @@ from napari_xfelsort.widgets.suggest_dock import BATCH, RELEARN, SuggestDock
 
 @pytest.fixture
 def dock(run, viewer, qtbot):
+    # Not given to qtbot: it would be deleted before its work is awaited.
     made = SuggestDock(viewer)
-    qtbot.addWidget(made)
+    made.show()
     yield made
     made.release()
-    qtbot.waitUntil(lambda: made.job is None, timeout=30_000)
+    qtbot.waitUntil(lambda: made.job is None, timeout=60_000)
+    made.close()
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def press(dock, qtbot):
         button = dock.findChild(QPushButton, name)
         assert button.isEnabled(), name
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-        qtbot.waitUntil(lambda: dock.job is None and not dock._go_on, timeout=30_000)
+        qtbot.waitUntil(lambda: dock.job is None and not dock._go_on, timeout=60_000)
 
     return click
 
@@ -57,7 +59,7 @@ def test_labels_are_learnt_and_what_they_say_is_told(dock, press, run, simulated
     for _ in range(24):
         run.set_label(run.current, "good" if simulated.good[run.current] else "bad")
         press("next_suggested")
-    qtbot.waitUntil(lambda: dock._learnt >= 20 and dock.job is None, timeout=30_000)
+    qtbot.waitUntil(lambda: dock._learnt >= 20 and dock.job is None, timeout=60_000)
     suggester = dock.suggester
     assert suggester.classes == ("bad", "good")
     labelled = [i for i in range(len(run)) if run.label_of(i) is not None]
@@ -83,7 +85,7 @@ def test_new_labels_lead_to_new_suggestions_without_asking(
     here = run.current
     for i in range(RELEARN):
         run.set_label(i, "good" if simulated.good[i] else "bad")
-    qtbot.waitUntil(lambda: dock._learnt == RELEARN and dock.job is None, timeout=30_000)
+    qtbot.waitUntil(lambda: dock._learnt == RELEARN and dock.job is None, timeout=60_000)
     assert run.current == here
     assert dock.proposed
     assert not set(dock.proposed) & set(range(RELEARN))
@@ -94,7 +96,7 @@ def test_when_all_is_labelled_it_says_so(dock, press, run, simulated, tmp_path, 
     run.use_labels(LabelStore(tmp_path / "labels", "me"))
     for i, good in enumerate(simulated.good):
         run.set_label(i, "good" if good else "bad")
-    qtbot.waitUntil(lambda: dock._learnt == len(run) and dock.job is None, timeout=30_000)
+    qtbot.waitUntil(lambda: dock._learnt == len(run) and dock.job is None, timeout=60_000)
     press("next_suggested")
     assert "Every event" in dock.message.text()
 
@@ -104,7 +106,7 @@ def test_a_wrong_region_is_said(dock, qtbot):
     way.setCurrentIndex(way.findData("panels"))
     dock.findChild(QLineEdit, "region_panels").setText("nowhere")
     qtbot.mouseClick(dock.findChild(QPushButton, "look"), Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: dock.job is None, timeout=30_000)
+    qtbot.waitUntil(lambda: dock.job is None, timeout=60_000)
     assert "nowhere" in dock.message.text()
     assert dock.suggester is None
 
@@ -122,7 +124,7 @@ def test_reading_can_be_cancelled(dock, run, qtbot, monkeypatch):
     monkeypatch.setattr("napari_xfelsort.widgets.workers.REPORT_SECONDS", 0.0)
     qtbot.mouseClick(dock.findChild(QPushButton, "look"), Qt.MouseButton.LeftButton)
     qtbot.mouseClick(dock.findChild(QPushButton, "cancel"), Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: dock.job is None, timeout=30_000)
+    qtbot.waitUntil(lambda: dock.job is None, timeout=60_000)
     assert dock.suggester is None
     assert "Stopped" in dock.message.text()
 

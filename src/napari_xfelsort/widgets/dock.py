@@ -86,6 +86,8 @@ class Dock(QScrollArea):
 
     def release(self) -> None:
         """Let go of callbacks and stop work; the dock was closed. Extended by subclasses."""
+        for chooser in self.findChildren(RunChooser):
+            chooser.release()
         if self.job is not None:
             self.job.stop()
 
@@ -253,6 +255,11 @@ class RunChooser(QComboBox):
     def run(self) -> Run | None:
         """The run that is chosen; None when none is open."""
         return self._chosen
+
+    def release(self) -> None:
+        """Follow the viewer's runs no more."""
+        self._runs.changed.disconnect(self._fill, missing_ok=True)
+        self._runs.activated.disconnect(self._fill, missing_ok=True)
 
     def _fill(self, *_: Any) -> None:
         self.blockSignals(True)

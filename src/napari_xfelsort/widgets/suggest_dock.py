@@ -305,6 +305,6 @@ def draw_curve(figure: Figure, curve: Sequence[CurvePoint]) -> None:
         markersize=3,
     )
     axes.set_xlabel("labels")
-    axes.set_ylabel("right (%), on labels left out")
+    axes.set_ylabel("right (%)")
     axes.set_ylim(top=101)
     axes.grid(alpha=0.3)
