@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from label_user import labels_on_disk
@@ -219,3 +222,21 @@ def test_filters_and_model_of_a_long_run():
     assert model.row_of(99_999) == 99_999
     model.set_rows(np.delete(model.rows, 5))
     assert (model.row_of(5), model.row_of(6)) == (None, 5)
+
+
+def test_in_a_window_a_real_double_click_goes_there_and_nothing_is_left(window, qtbot):
+    viewer, run, _ = window
+    dock = EventTableDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Event table", area="right", tabify=False)
+    qtbot.waitUntil(dock.view.isVisible)
+    place = dock.view.visualRect(dock.model.index(3, 1)).center()
+    for click in (qtbot.mouseClick, qtbot.mouseDClick):
+        click(dock.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert run.current == 3
+    viewer.window.remove_dock_widget(dock)
+    gone = weakref.ref(dock)
+    del dock
+    run.go_to(1)
+    qtbot.wait(50)
+    gc.collect()
+    assert gone() is None

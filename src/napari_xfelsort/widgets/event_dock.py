@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from qtpy.QtCore import QModelIndex, QTimer
+from qtpy.QtCore import QModelIndex, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -33,7 +33,7 @@ from napari_xfelsort.widgets.run import Run
 _ANY, _NONE = "any label", "no label"
 #: Milliseconds after the last label until lists and counts follow.
 _PAUSE = 200
-_WIDTHS = (48, 104, 72, 56, 40)
+_WIDTHS = (46, 116, 68, 56, 36)
 
 
 class EventTableDock(Dock):
@@ -96,6 +96,7 @@ class EventTableDock(Dock):
         view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         view.setWordWrap(False)
+        view.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the number is at the end
         view.setMinimumHeight(220)
         view.verticalHeader().hide()
         # Not by contents: that would ask for every row.

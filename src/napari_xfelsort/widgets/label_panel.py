@@ -168,7 +168,7 @@ class StepButtons(QWidget):
 
 
 def _short(title: str) -> str:
-    return title if len(title) <= 14 else f"{title[:13]}…"
+    return title if len(title) <= 11 else f"{title[:10]}…"
 
 
 def _title(text: str) -> str:
