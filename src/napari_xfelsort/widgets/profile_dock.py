@@ -216,7 +216,8 @@ class ProfileDock(Dock):
         QTimer.singleShot(0, self._scroll_to_results)
 
     def _scroll_to_results(self) -> None:
-        self.ensureWidgetVisible(self.results, 0, 0)
+        first = self.message if self.message.text() else self.results
+        self.verticalScrollBar().setValue(first.y())
 
     def _tell_fitted(self) -> None:
         """Of what the table is, and whether that is what is chosen above."""

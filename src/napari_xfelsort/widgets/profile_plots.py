@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PROFILE_HEIGHT = 230
 #: Pixels of the screen for one histogram, and for the axis below the last.
-HISTOGRAM_HEIGHT, AXIS_HEIGHT = 96, 34
+HISTOGRAM_HEIGHT, AXIS_HEIGHT = 78, 40
 #: Colours that can be told apart by everybody, on dark and on light.
 POINTS, FIT, INFLECTION, ACCEPTED = "#5aa9e6", "#f28e2b", "#f2483a", "#3fae5a"
 #: Pixels of the screen within which the mouse takes hold of an end.

@@ -289,10 +289,10 @@ def _meaning(counts: RangeCounts, good: str) -> str:
     if good == OUTSIDE:
         n_good, n_bad, bad = n_bad, n_good, INSIDE
     size = "the larger" if n_good > n_bad else "the smaller" if n_good < n_bad else "an equal"
+    silent = f"The {counts.undecided} undecided get no label. " if counts.undecided else ""
     return (
         f"Good: the {n_good} events {good}, {size} part. Bad: the {n_bad} events {bad}. "
-        f"The {counts.undecided} undecided get no label. Which side is good the data do not "
-        "say; look at both."
+        f"{silent}Which side is good the data do not say; look at both."
     )
 
 
