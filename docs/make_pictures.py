@@ -147,8 +147,13 @@ class Tour:
 
         self.settle()
         pixels = self.viewer.screenshot(canvas_only=False, flash=False)
-        # 256 colours are plenty for a window, and a third of the bytes.
-        picture = Image.fromarray(pixels).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        # 256 colours are plenty for a window, and a third of the bytes; the rare ones of
+        # marks and legends must stay.
+        picture = (
+            Image.fromarray(pixels)
+            .convert("RGB")
+            .quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        )
         picture.save(self.folder / f"{name}.png", optimize=True)
 
 

@@ -60,7 +60,7 @@ class ViewerRuns:
         self.runs: list[Run] = []
         self.model_path: str | None = None
         self._active: Run | None = None
-        self._told: set[str] = set()
+        self._told: set[tuple[int, str]] = set()
         self._keys: KeyBinder | None = None
         self._connect(viewer)
         self._take_in()
@@ -246,7 +246,7 @@ class ViewerRuns:
             self._write()
 
     def _warn_once(self, sentence: str, run: Run) -> None:
-        key = f"{run.key}{run.stack.token}{sentence}"
+        key = (id(run.stack), sentence)
         if key not in self._told:
             self._told.add(key)
             self.warned.emit(sentence)
