@@ -71,12 +71,7 @@ class TrainSettings(FeatureSettings):
     def _check_numbers(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            kinds: dict[str, Any] = {
-                "int": int,
-                "int | None": (int, type(None)),
-                "float": (int, float),
-            }
-            kind = kinds.get(str(field.type))
+            kind = _KINDS.get(str(field.type))
             if kind is not None and (not isinstance(value, kind) or isinstance(value, bool)):
                 raise SettingsError(f"{field.name} is {value!r} but must be a number.")
 

@@ -51,6 +51,7 @@ class GalleryDock(Dock):
         self._thumbnails: Job | None = None
         self._keys: dict[str, str | None] = {}
         self._classes = ClassSet()
+        self._classes_from: Any = ()
         self.model = GalleryModel(self, self._describe, self._colours_of)
         self.view = GalleryView(self.model)
         self._timer = QTimer(self)
@@ -107,9 +108,12 @@ class GalleryDock(Dock):
     def _use_classes(self) -> None:
         """Take up the classes of the run's label folder."""
         run = self._run
-        self._classes = ClassSet()
-        if run is not None and run.labels is not None:
-            self._classes = ClassSet.load(run.labels.folder)
+        folder = None if run is None or run.labels is None else run.labels.folder
+        source = (folder, None if run is None else run.classes)
+        if source == self._classes_from:  # not read again for each label
+            return
+        self._classes_from = source
+        self._classes = ClassSet() if folder is None else ClassSet.load(folder)
         fixed = {shortcut.action: shortcut.key for shortcut in keys.LABEL}
         self._keys = {c.key: c.name for c in self._classes.classes if c.key}
         self._keys[fixed["ignore"]] = IGNORE
