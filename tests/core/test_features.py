@@ -232,7 +232,7 @@ def test_values_that_were_not_measured():
     assert table.matrix.tolist() == [[0, 1, 0.5], [6, 4, 8]]
 
 
-@pytest.mark.parametrize("wrong", [{"bin": 0}, {"normalise": "max"}, {"kind": "voxels"}])
+@pytest.mark.parametrize("wrong", [{"bin": 0}, {"normalise": "max"}, {"kinds": ("voxels",)}])
 def test_settings_are_checked(wrong):
     with pytest.raises(SettingsError):
         FeatureSettings(**wrong)

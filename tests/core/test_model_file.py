@@ -24,6 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import napari_xfelsort as xs
 from napari_xfelsort.core.errors import ModelError
+from napari_xfelsort.core.features import FeatureSettings
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
@@ -87,7 +88,7 @@ def test_what_a_file_holds(good):
     assert sorted(parts) == ["model.json", "pixels.npy", "weights.skops"]
     description = json.loads(parts["model.json"])
     assert description["class_names"] == ["bad", "good"]
-    assert description["features"] == {"kind": "pixels", "bin": 1, "normalise": "none"}
+    assert description["features"] == FeatureSettings().to_dict()
     assert description["raw_shape"] == [4, 5]
     assert description["provenance"]["training_set"]
 

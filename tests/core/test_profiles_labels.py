@@ -160,7 +160,7 @@ def test_a_block_is_a_part_of_the_whole(monkeypatch):
     profiles, _ = mixed(20, 11)
     stack = run_of(profiles)
     whole = fit_profiles(stack)
-    monkeypatch.setattr("napari_xfelsort.core.features.BLOCK_BYTES", 5 * 64 * 4 * 7)
+    monkeypatch.setattr("napari_xfelsort.core.features.blocks.BLOCK_BYTES", 5 * 64 * 4 * 7)
     told = []
     parts = fit_profiles(stack, progress=lambda *numbers: told.append(numbers))
     assert told == [(7, 31), (14, 31), (21, 31), (28, 31), (31, 31)]

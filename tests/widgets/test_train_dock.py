@@ -286,7 +286,7 @@ def test_cancel_stops_after_the_block_that_is_read(ready, qtbot, monkeypatch):
 
         return train_with(stack, labels, settings, region, told)
 
-    monkeypatch.setattr("napari_xfelsort.core.features._MAX_BLOCK_EVENTS", 1)
+    monkeypatch.setattr("napari_xfelsort.core.features.blocks.MAX_BLOCK_EVENTS", 1)
     monkeypatch.setattr(train_dock, "train_with", slow)
     click(ready, "train", qtbot)
     bar = ready.findChild(QProgressBar)

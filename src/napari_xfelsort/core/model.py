@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_xfelsort.core.block_reader import BlockReader
 from napari_xfelsort.core.decisions import FAILED, UNSURE, Decisions
 from napari_xfelsort.core.errors import ModelError, RegionError
 from napari_xfelsort.core.estimators import class_probabilities
 from napari_xfelsort.core.features import (
     FeatureExtractor,
+    FeaturePlaces,
+    FeatureReader,
     FeatureSettings,
     Progress,
-    block_events,
-    no_value,
 )
 from napari_xfelsort.core.metrics import confusion_text, report_text
 from napari_xfelsort.core.region import Region, ResolvedRegion
@@ -44,7 +43,7 @@ class Model:
     estimator : object
         The fitted scikit-learn classifier; its classes are the numbers 0, 1, ...
     features : FeatureSettings
-        How pixels become features.
+        What the features of an event are.
     region : Region
         What the user chose.
     raw_shape : tuple of int
@@ -65,6 +64,9 @@ class Model:
         Settings, versions, time and digest of the training set.
     warnings : list of str
         What a careful colleague would say about the training.
+    places : FeaturePlaces
+        Where these pixels are, for features that depend on it: as the geometry in
+        training said.
     """
 
     class_names: tuple[str, ...]
@@ -79,9 +81,10 @@ class Model:
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    places: FeaturePlaces = field(default_factory=FeaturePlaces)
 
     def __post_init__(self) -> None:
-        self._readers: dict[int, BlockReader] = {}
+        self._readers: dict[int, FeatureReader] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers make these again: they hold the stack, or follow from the rest.
@@ -91,7 +94,7 @@ class Model:
     @cached_property
     def extractor(self) -> FeatureExtractor:
         """What turns frames into this model's features."""
-        return FeatureExtractor(self.features, self.pixels)
+        return FeatureExtractor(self.features, self.pixels, self.raw_shape, self.places)
 
     def predict(self, stack: EventStack, progress: Progress | None = None) -> Decisions:
         """Decide on every event of a stack, read in bounded blocks.
@@ -132,31 +135,30 @@ class Model:
 
     def block_events(self, stack: EventStack) -> int:
         """How many events of a stack to hand to `predict_block` at once."""
-        return block_events(self.pixels.window, stack.dtype.itemsize)
+        return self._reader_of(stack).block_events
 
     def predict_block(self, stack: EventStack, block: EventBlock) -> Decisions:
         """Decide on a block of events.
 
         An event that cannot be read becomes ``"failed"`` with the reason in its flags;
-        one without a usable value in the region becomes ``"unsure"``. The others go on.
+        one without features (all pixels bad, a number not stored) becomes ``"unsure"``. The
+        others go on.
         """
-        frames, bad, failed = self._reader_of(stack).read(block)
-        matrix = self.extractor.extract(frames, bad)
-        matrix[list(failed)] = np.nan
+        matrix, failed, unusable = self._reader_of(stack).read(block)
         probabilities = class_probabilities(self.estimator, matrix, len(self.class_names))
         chosen = decide(probabilities, self.class_names, self.threshold, self.positive)
         flags = [""] * len(matrix)
         for k in np.flatnonzero(np.isnan(probabilities[:, 0])).tolist():
-            flags[k] = failed.get(k) or no_value(self.features)
+            flags[k] = failed.get(k) or unusable.get(k, "")
             chosen[k] = FAILED if k in failed else UNSURE
         events = [block.source.event_id(index) for index in block.indices.tolist()]
         return Decisions(events, self.class_names, chosen, probabilities, flags)
 
-    def _reader_of(self, stack: EventStack) -> BlockReader:
+    def _reader_of(self, stack: EventStack) -> FeatureReader:
         """The reader of a stack; kept, with the masks it has read, for the next block."""
         reader = self._readers.get(id(stack))
         if reader is None:
-            reader = BlockReader(stack, self.pixels)
+            reader = FeatureReader(stack, self.extractor)
             if len(self._readers) >= _KEPT_READERS:
                 self._readers.clear()
             self._readers[id(stack)] = reader  # holds the stack, so its id stays its own
@@ -234,6 +236,7 @@ class Model:
         }
         digest.update(json.dumps(description, sort_keys=True).encode())
         add_state(digest, self.pixels.inside)
+        self.places.add_to(digest)
         add_state(digest, self.estimator)
         return digest.hexdigest()[:32]
 

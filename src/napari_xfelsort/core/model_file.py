@@ -1,7 +1,8 @@
 """The model file: a zip of a description, the classifier, and the pixels it uses.
 
 ``model.json`` says what the model is; ``weights.skops`` holds the scikit-learn
-classifier; ``pixels.npy`` says which pixels of the window are used, where not all are.
+classifier; ``pixels.npy`` says which pixels of the window are used, where not all are;
+``profile.npy``, ``radial.npy`` and ``radius.npy`` where they are, for features that need it.
 Opening one never runs anything that is in it.
 """
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.atomic import atomic_write
 from napari_xfelsort.core.errors import LabelError, ModelError, RegionError, SettingsError
-from napari_xfelsort.core.features import FeatureExtractor, FeatureSettings
+from napari_xfelsort.core.features import FeatureExtractor, FeaturePlaces, FeatureSettings
 from napari_xfelsort.core.label_journal import check_class_name
 from napari_xfelsort.core.region import Region, ResolvedRegion
 from napari_xfelsort.core.safe_skops import load_classifier
@@ -31,7 +32,17 @@ if TYPE_CHECKING:
 FORMAT = "xfelmodel"
 VERSION = 1
 _DESCRIPTION, _WEIGHTS, _PIXELS = "model.json", "weights.skops", "pixels.npy"
-_LIMITS = {_DESCRIPTION: 64 * 1024**2, _WEIGHTS: 4 * 1024**3, _PIXELS: 1024**3}
+#: Members that say where the pixels are, by what they say.
+_PLACES = {
+    name: f"{name}.npy"
+    for name in ("profile", "profile_positions", "radial", "radial_positions", "radius")
+}
+_LIMITS = {
+    _DESCRIPTION: 64 * 1024**2,
+    _WEIGHTS: 4 * 1024**3,
+    _PIXELS: 1024**3,
+    **dict.fromkeys(_PLACES.values(), 1024**3),
+}
 #: Pixels of a frame, and axes: more has no detector.
 _MAX_PIXELS, _MAX_AXES = 2**31, 5
 #: What wrong values of a description lead to.
@@ -62,9 +73,9 @@ def write_model(model: Model, path: str | os.PathLike[str], overwrite: bool) -> 
         _WEIGHTS: skops.io.dumps(model.estimator),
     }
     if model.pixels.inside is not None:
-        pixels = io.BytesIO()
-        np.save(pixels, np.ascontiguousarray(model.pixels.inside), allow_pickle=False)
-        members[_PIXELS] = pixels.getvalue()
+        members[_PIXELS] = _saved(model.pixels.inside)
+    for place, array in model.places.to_arrays().items():
+        members[_PLACES[place]] = _saved(array)
     with (
         atomic_write(path, overwrite) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target,
@@ -124,7 +135,8 @@ def _build(values: Mapping[str, Any], members: Mapping[str, bytes], name: str) -
         raise ValueError("classes are doubled or missing")
     raw_shape, pixels = _pixels(values, members, name)
     features = FeatureSettings.from_dict(values["features"])
-    n_features = FeatureExtractor(features, pixels).n_features
+    places = _places(members, pixels, name)
+    n_features = FeatureExtractor(features, pixels, raw_shape, places).n_features
     threshold = _optional(values["threshold"], float)
     positive = _optional(values["positive"], str)
     if positive is not None and positive not in class_names:
@@ -145,6 +157,7 @@ def _build(values: Mapping[str, Any], members: Mapping[str, bytes], name: str) -
         dict(values["metrics"]),
         provenance,
         [*map(str, values["warnings"]), *_version_note(provenance)],
+        places,
     )
 
 
@@ -172,6 +185,23 @@ def _inside(data: bytes, shape: tuple[int, ...], name: str) -> NDArray[np.bool_]
     if not inside.any():
         raise ValueError("no pixel is used")
     return inside
+
+
+def _places(members: Mapping[str, bytes], pixels: ResolvedRegion, name: str) -> FeaturePlaces:
+    arrays = {}
+    for place, member in _PLACES.items():
+        if member in members:
+            header = array_header(members[member], f"{member} in {name}")
+            if header.shape != pixels.shape and len(header.shape) != 1:
+                raise ValueError(f"{member} does not fit the window")
+            arrays[place] = np.load(io.BytesIO(members[member]), allow_pickle=False)
+    return FeaturePlaces.from_arrays(arrays, pixels)
+
+
+def _saved(array: NDArray[Any]) -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.ascontiguousarray(array), allow_pickle=False)
+    return out.getvalue()
 
 
 def _optional(value: Any, kind: type) -> Any:

@@ -107,6 +107,10 @@ class Settings:
 
 
 def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+    if isinstance(value, tuple):
+        for each in value:
+            _check(name, each, rules)
+        return
     choices = rules.get("choices")
     if choices is not None and value is not None and value not in choices:
         raise SettingsError(f"{name} is {value!r} but must be one of {', '.join(choices)}.")

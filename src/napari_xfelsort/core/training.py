@@ -112,10 +112,7 @@ def train_with(
     region = as_region(region)
     labelled = labelled_events(stack, labels)
     _check_threshold(settings, labelled.class_names)
-    beam = (stack.photon_energy(0), stack.camera_length(0)) if region.kind == "q" else ()
-    extractor = FeatureExtractor.for_region(
-        settings.features, region, tuple(stack.raw_shape), stack.geometry, stack.mask, *beam
-    )
+    extractor = FeatureExtractor.for_stack(settings.features, region, stack)
     _check_memory(len(labelled.positions), extractor.n_features)
     table = extract_stack(stack, labelled.positions, extractor, progress)
     data = labelled._replace(matrix=table.matrix).without(table.failed)
@@ -149,6 +146,7 @@ def train_with(
         _metrics(estimator, threshold, data, division, settings),
         _provenance(data, division, settings) | {"files": _files(stack)},
         [*notes, *fit_notes],
+        extractor.places,
     )
 
 

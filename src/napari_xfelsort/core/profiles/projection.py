@@ -151,6 +151,20 @@ class Projection:
         values[np.broadcast_to(few, values.shape)] = np.nan
         return values[:, self.trimmed(settings.trim)]
 
+    def point_of_pixel(self) -> NDArray[np.int32]:
+        """Number of the point that each pixel of the window belongs to, -1 where none."""
+        shape = self.pixels.shape
+        if self._axis is None:
+            found = np.full(math.prod(shape), -1, np.int32)
+            found[self._order] = np.repeat(np.arange(len(self.positions)), self.n_pixels)
+            return found.reshape(shape)
+        along = np.arange(shape[self._axis], dtype=np.int32)
+        others = [k for k in range(len(shape)) if k != self._axis]
+        found = np.broadcast_to(np.expand_dims(along, others), shape).copy()
+        if self.pixels.inside is not None:
+            found[~self.pixels.inside] = -1
+        return found
+
     def trimmed(self, trim: int) -> slice:
         """The points that are left without ``trim`` points at each end."""
         return slice(trim, max(trim, len(self.positions) - trim))
@@ -195,14 +209,14 @@ class Projection:
             values[~np.broadcast_to(good, values.shape)] = np.nan
         if self._axis is not None:
             rows = np.moveaxis(values, self._axis + 1, 1)
-            return _median(rows.reshape(*rows.shape[:2], -1))
+            return median_of_known(rows.reshape(*rows.shape[:2], -1))
         flat = np.take(values.reshape(len(values), -1), self._order, axis=1)
         strips = np.split(flat, self._starts[1:], axis=1)
-        found = [_median(strip) for strip in strips]
+        found = [median_of_known(strip) for strip in strips]
         return np.stack([m for m, _ in found], axis=1), np.stack([n for _, n in found], axis=1)
 
 
-def _median(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def median_of_known(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Median along the last axis without NaN, and how many values it is of."""
     counts = np.count_nonzero(~np.isnan(values), axis=-1)
     ordered = np.sort(values, axis=-1)  # NaN come last
