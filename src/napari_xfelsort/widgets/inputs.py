@@ -10,7 +10,7 @@ from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, SpinBox
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QGridLayout, QHBoxLayout, QWidget
 
 from napari_xfelsort.core.errors import SettingsError
 
@@ -90,6 +90,30 @@ class ChoiceInput(Input):
 
     def show_value(self, value: Any) -> None:
         self._box.value = value
+
+
+class ManyChoicesInput(Input):
+    """Some of some words: a box to tick for each, in two columns."""
+
+    def __init__(self, name: str, choices: Sequence[str]) -> None:
+        held = QWidget()
+        grid = QGridLayout(held)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setVerticalSpacing(2)
+        self._boxes = {word: CheckBox(text=word.replace("_", " ")) for word in choices}
+        for k, (word, box) in enumerate(self._boxes.items()):
+            box.native.setObjectName(f"{name}_{word}")
+            grid.addWidget(box.native, k // 2, k % 2)
+        super().__init__(name, held)
+        for box in self._boxes.values():
+            box.changed.connect(self._tell)
+
+    def value(self) -> tuple[str, ...]:
+        return tuple(word for word, box in self._boxes.items() if box.value)
+
+    def show_value(self, value: Any) -> None:
+        for word, box in self._boxes.items():
+            box.value = word in value
 
 
 class WholeNumberInput(Input):
@@ -220,7 +244,8 @@ def make_input(field: dataclasses.Field[Any], hint: Any, offers: Sequence[str] =
     if not set(kinds) <= {int, float, str, bool}:
         raise TypeError(f"no input can be made for settings of type {hint}")
     if rules.get("choices"):
-        return ChoiceInput(field.name, rules["choices"])
+        made = ManyChoicesInput if many else ChoiceInput
+        return made(field.name, rules["choices"])
     if offers:
         return OfferInput(field.name, _numbers_first(kinds), offers)
     if kinds == (bool,) and not (many or optional):
