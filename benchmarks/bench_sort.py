@@ -252,7 +252,7 @@ def main() -> None:
         model = xs.train(stack.subset(range(N_TRAIN)), labels, region=window, split="event")
         model.save(folder / "model.xfelmodel")
         event_bytes = 2 * int(np.prod([s.stop - s.start for s in panel]))
-        size = events_per_block(SortSettings(), n, event_bytes)
+        size = events_per_block(SortSettings(), event_bytes)
         print(f"{n} events of {shape}, {args.storage}, {data.stat().st_size / 1e9:.2f} GB")
         print(f"random forest on {panel}, {args.workers} workers, {size} events a block")
         model_file = folder / "model.xfelmodel"

@@ -27,6 +27,7 @@ _WHERE = {
     "open_stack": "readers",
     "sort": "core.sorting",
     "train": "core.training",
+    "watch": "readers.watching",
 }
 
 __all__ = ["__version__", *sorted(_WHERE)]

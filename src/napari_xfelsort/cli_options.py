@@ -56,7 +56,10 @@ class ManyValuesCommand(TyperCommand):
 
 
 def settings_options(
-    kind: type[Settings], parameter: str = "settings", leave_out: Iterable[str] = ()
+    kind: type[Settings],
+    parameter: str = "settings",
+    leave_out: Iterable[str] = (),
+    panel: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Replace a command's ``settings`` parameter by one option for each setting.
 
@@ -71,13 +74,16 @@ def settings_options(
         The command's parameter that takes them.
     leave_out : iterable of str
         Settings that get no option because the command has one of its own.
+    panel : str, optional
+        Heading of the options in the help, of settings beside the main ones; there is no
+        ``--settings FILE`` for these.
     """
     fields = [f for f in dataclasses.fields(kind) if f.name not in set(leave_out)]
     hints = typing.get_type_hints(kind)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
-            base = kwargs.pop("settings_file")
+            base = kwargs.pop("settings_file") if panel is None else None
             given = {f.name: _plain(kwargs.pop(f.name), hints[f.name]) for f in fields}
             given = {name: value for name, value in given.items() if value is not None}
             kwargs[parameter] = merged(kind, base, given)
@@ -90,14 +96,15 @@ def settings_options(
             for p in own.parameters.values()
             if p.name != parameter
         ]
-        added = [_option(f, hints[f.name]) for f in fields]
+        added = [_option(f, hints[f.name], panel) for f in fields]
+        added += [_settings_file()] * (panel is None)
         run.__name__ = command.__name__
         run.__doc__ = command.__doc__
         run.__module__ = command.__module__
         run.__signature__ = own.replace(  # type: ignore[attr-defined]
-            parameters=[*kept, *added, _settings_file()], return_annotation=own.empty
+            parameters=[*kept, *added], return_annotation=own.empty
         )
-        run.__annotations__ = {p.name: p.annotation for p in (*kept, *added, _settings_file())}
+        run.__annotations__ = {p.name: p.annotation for p in (*kept, *added)}
         return run
 
     return decorate
@@ -128,7 +135,7 @@ def _settings_file() -> inspect.Parameter:
     )
 
 
-def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
+def _option(field: dataclasses.Field[Any], hint: Any, panel: str | None) -> inspect.Parameter:
     rules = field.metadata
     kind = _value_type(hint)
     extra: dict[str, Any] = {}
@@ -143,6 +150,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
         name,
         help=_help(rules.get("help", ""), rules.get("unit", "")),
         show_default=shown if shown else False,
+        rich_help_panel=panel,
         **extra,
     )
     many = typing.get_origin(hint) is tuple

@@ -86,20 +86,20 @@ def test_other_events_have_another_digest():
     assert plan.first(3) != other.first(3)
 
 
-@given(st.integers(1, 10**8), st.integers(1, 10**8), st.integers(1, 10**5), st.integers(1, 10**9))
-def test_a_block_is_bounded_in_events_and_bytes(n_events, event_bytes, most, most_bytes):
+@given(st.integers(1, 10**8), st.integers(1, 10**5), st.integers(1, 10**9))
+def test_a_block_is_bounded_in_events_and_bytes(event_bytes, most, most_bytes):
     settings = SortSettings(block_events=most, block_bytes=most_bytes)
-    block = events_per_block(settings, n_events, event_bytes)
+    block = events_per_block(settings, event_bytes)
     assert 1 <= block <= most
     assert block == 1 or block * event_bytes <= most_bytes
 
 
-def test_blocks_of_a_short_and_of_a_long_stack():
+def test_blocks_of_small_and_of_large_frames():
     settings = SortSettings()
-    assert events_per_block(settings, 10, 100) == 64
-    assert events_per_block(settings, 3200, 100) == 100
-    assert events_per_block(settings, 10**7, 100) == 4096
-    assert events_per_block(settings, 10**7, 8_650_752) == 3  # a whole ePix10k-2M frame
+    assert events_per_block(settings, 100) == 4096
+    assert events_per_block(settings, 2048) == 2048  # 32 x 32 pixels of 16 bits
+    assert events_per_block(settings, 67_584) == 64  # a panel of an ePix10k-2M
+    assert events_per_block(settings, 8_650_752) == 3  # a whole one, as 32-bit numbers
 
 
 # --- tallies ----------------------------------------------------------------------------

@@ -9,7 +9,9 @@ files shorter than 8 bytes. What is written here is read by it as it was meant.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 from napari_xfelsort.core.atomic import atomic_write
@@ -25,6 +27,8 @@ MAX_FILE_BYTES = 4 * 1024**3
 #: A line longer than any path that an operating system takes.
 _MAX_READ_LINE = 16384
 _COMMENT = ("#", ";")
+#: The commonest event part: an index and nothing else.
+_INDEX = re.compile(r"//[0-9]{1,18}")
 _HDF5 = b"\x89HDF"
 
 
@@ -138,14 +142,63 @@ def write_list(
         If the list exists and must not be replaced, cannot be written, or an event
         cannot be told in CrystFEL's syntax; then nothing is written.
     """
-    written = size = 0
-    with atomic_write(path, overwrite) as temporary, temporary.open("wb") as out:
+    with list_writer(path, absolute, overwrite) as out:
         for event in event_ids:
-            size += out.write(list_line(event, absolute))
-            written += 1
-        if 0 < size < MIN_FILE_BYTES:
-            out.write(b"\n" * (MIN_FILE_BYTES - size))
-    return written
+            out.write(event)
+    return out.written
+
+
+@contextmanager
+def list_writer(
+    path: str | os.PathLike[str], absolute: bool = False, overwrite: bool = False
+) -> Iterator[ListWriter]:
+    """A list to be written event by event; arguments and errors as of `write_list`."""
+    with atomic_write(path, overwrite) as temporary, temporary.open("wb") as handle:
+        out = ListWriter(handle, absolute)
+        yield out
+        if 0 < out.size < MIN_FILE_BYTES:
+            handle.write(b"\n" * (MIN_FILE_BYTES - out.size))
+
+
+class ListWriter:
+    """Writes the lines of a list.
+
+    Attributes
+    ----------
+    written : int
+        Events so far.
+    size : int
+        Bytes so far.
+    """
+
+    def __init__(self, out: BinaryIO, absolute: bool) -> None:
+        self._out = out
+        self._absolute = absolute
+        self._last = ("", "")
+        self._head = b""
+        self.written = self.size = 0
+
+    def write(self, event: EventId) -> None:
+        """Add an event.
+
+        Raises
+        ------
+        OutputError
+            If CrystFEL's syntax cannot name it.
+        """
+        file, part = (event.file, event.place), event.event
+        # A name that was written with an event is written with any other index as well.
+        known = self._head and file == self._last and _INDEX.fullmatch(part)
+        if known:
+            line = self._head + part.encode() + b"\n"
+        else:
+            line = list_line(event, self._absolute)
+            self._last = file
+            self._head = line[: -len(part) - 1] if _INDEX.fullmatch(part) else b""
+        if known and len(line) > MAX_LINE_BYTES:
+            line = list_line(event, self._absolute)  # says what is wrong
+        self.size += self._out.write(line)
+        self.written += 1
 
 
 def list_line(event: EventId, absolute: bool = False) -> bytes:

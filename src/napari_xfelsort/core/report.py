@@ -21,6 +21,7 @@ from napari_xfelsort.core.atomic import write_text_atomic
 from napari_xfelsort.core.contrast import percentile_limits
 from napari_xfelsort.core.decisions import FAILED
 from napari_xfelsort.core.errors import Problem
+from napari_xfelsort.core.report_course import Course, charts
 
 #: Largest side of a thumbnail in pixels.
 THUMBNAIL_PIXELS = 240
@@ -71,6 +72,8 @@ class ReportData:
         Counts of equal bins of probability from 0 to 1, by class.
     thumbnails : iterable of Thumbnail
         Grouped; taken one at a time.
+    courses : sequence of Course
+        How shares change along the run.
     model, training, metrics, settings : mapping
         Shown as tables; ``metrics`` as `metrics.evaluate` gives them.
     failures : sequence of Problem
@@ -86,6 +89,7 @@ class ReportData:
     rows: Sequence[Sequence[Any]]
     histograms: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     thumbnails: Iterable[Thumbnail] = ()
+    courses: Sequence[Course] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -105,6 +109,7 @@ def write_report(path: str | os.PathLike[str], data: ReportData, overwrite: bool
     sections = [
         _notes(data.notes),
         _section("Events", _counts(data.totals)),
+        _section("Course of the run", charts(data.courses)),
         _section("Probability", _charts(data.histograms)),
         _section("Examples", _thumbnails(data.thumbnails)),
         _section("Files", _table(data.columns, data.rows, sortable=True)),

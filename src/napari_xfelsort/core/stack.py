@@ -167,12 +167,21 @@ class EventStack:
         """The stack of these events, in this order."""
         pairs = [self.locate(int(p)) for p in positions]
         numbers = {id(source): k for k, source in enumerate(self.sources)}
-        stack = self._copy()
-        stack._selection = (
+        return self.selected(
             np.array([numbers[id(source)] for source, _ in pairs], np.int32),
             np.array([index for _, index in pairs], np.int32),
         )
+
+    def selected(self, numbers: NDArray[np.int32], indices: NDArray[np.int32]) -> EventStack:
+        """The stack of the events with these source numbers and indices in their source."""
+        stack = self._copy()
+        stack._selection = (numbers, indices)
         return stack
+
+    @property
+    def listed(self) -> bool:
+        """Whether the stack was made of named events rather than of all events of files."""
+        return self._selection is not None
 
     def with_mask(self, mask: PixelMask | None) -> EventStack:
         """The same events with another user mask."""

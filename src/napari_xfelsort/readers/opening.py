@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ MAX_OFFERED = 20
 _COMPANIONS = re.compile(r"mask|[-_.]sum\b|powder|pedestal|gain|dark|flat", re.IGNORECASE)
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+#: Opens one file; arguments as of `detect.open_source`.
+Opener = Callable[..., EventSource]
 
 
 def open_stack(
@@ -73,13 +75,24 @@ def open_stack(
     GeometryError
         If the geometry is malformed.
     """
+    return open_with(open_source, paths, geometry, mask, dataset)
+
+
+def open_with(
+    opener: Opener,
+    paths: Paths,
+    geometry: Geometry | str | os.PathLike[str] | None = None,
+    mask: PixelMask | NDArray[np.bool_] | str | os.PathLike[str] | None = None,
+    dataset: str | None = None,
+) -> EventStack:
+    """As `open_stack`, with another function than `detect.open_source` to open each file."""
     if geometry is not None and not isinstance(geometry, Geometry):
         geometry = Geometry.from_crystfel(geometry)
     user_mask = None if mask is None else _read_mask(mask)
     try:
-        stack = _open(paths, geometry, user_mask, dataset)
+        stack = _open(opener, paths, geometry, user_mask, dataset)
     except GeometryMisfitError as misfit:
-        stack = _open(paths, None, user_mask, dataset)
+        stack = _open(opener, paths, None, user_mask, dataset)
         stack.problems.append(misfit.problem)
         return stack
     if geometry is None:
@@ -96,7 +109,11 @@ class GeometryMisfitError(GeometryError):
 
 
 def _open(
-    paths: Paths, geometry: Geometry | None, mask: PixelMask | None, dataset: str | None
+    opener: Opener,
+    paths: Paths,
+    geometry: Geometry | None,
+    mask: PixelMask | None,
+    dataset: str | None,
 ) -> EventStack:
     found = expand(paths)
     masks = None
@@ -106,7 +123,7 @@ def _open(
         masks = GeometryMasks(geometry, folders)
         found.problems.extend(masks.problems)
     notes: list[Problem] = []
-    sources = _open_sources(found, geometry, masks, dataset, notes)
+    sources = _open_sources(opener, found, geometry, masks, dataset, notes)
     _leave_companions_out(sources, found, notes)
     sources = _of_one_shape(sources, found, geometry)
     order = [source for _, source in sorted(sources.items())]
@@ -117,6 +134,7 @@ def _open(
 
 
 def _open_sources(
+    opener: Opener,
     found: Expansion,
     geometry: Geometry | None,
     masks: GeometryMasks | None,
@@ -126,9 +144,7 @@ def _open_sources(
     sources: dict[int, EventSource] = {}
     for number, item in enumerate(found.items):
         try:
-            sources[number] = open_source(
-                item.path, item.file, geometry, masks, dataset, item.parts
-            )
+            sources[number] = opener(item.path, item.file, geometry, masks, dataset, item.parts)
         except XfelsortError as error:
             hdf5.POOL.close([item.file])  # nothing will be read of it
             if len(found.items) == 1:

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from napari_xfelsort.core.sorting.clusters import ClusterSettings
 from napari_xfelsort.core.sorting.engine import sort
-from napari_xfelsort.core.sorting.options import SortSettings
+from napari_xfelsort.core.sorting.hits import HitPoint
+from napari_xfelsort.core.sorting.options import SortSettings, WatchSettings
 from napari_xfelsort.core.sorting.summary import FileResult, SortProgress, SortSummary
+from napari_xfelsort.core.sorting.watching import WatchProgress, watch
 
-__all__ = ["FileResult", "SortProgress", "SortSettings", "SortSummary", "sort"]
+__all__ = [
+    "ClusterSettings",
+    "FileResult",
+    "HitPoint",
+    "SortProgress",
+    "SortSettings",
+    "SortSummary",
+    "WatchProgress",
+    "WatchSettings",
+    "sort",
+    "watch",
+]

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.lists import list_line
+from napari_xfelsort.core.sorting.clusters import ClusterSettings
 from napari_xfelsort.core.sorting.folder import (
+    APPEARANCE,
+    HITS,
     REPORT,
     RUN,
     SUMMARY,
@@ -22,9 +24,10 @@ from napari_xfelsort.core.sorting.folder import (
     OutFolder,
     list_names,
 )
+from napari_xfelsort.core.sorting.hits import Appearance
 from napari_xfelsort.core.sorting.options import SortSettings, events_per_block
 from napari_xfelsort.core.sorting.plan import FilePlan, Task, by_identity, plan_files, tasks_of
-from napari_xfelsort.core.sorting.pools import open_pool, usable_cores
+from napari_xfelsort.core.sorting.pools import Workers
 from napari_xfelsort.core.sorting.results import Sorted, write_results
 from napari_xfelsort.core.sorting.summary import SortProgress, SortSummary
 from napari_xfelsort.core.sorting.tables import Table
@@ -45,6 +48,7 @@ def sort(
     overwrite: bool = False,
     absolute: bool = False,
     progress: Callable[[SortProgress], None] | None = None,
+    cluster: ClusterSettings | None = None,
     **settings: Any,
 ) -> SortSummary:
     """Decide on every event of a stack and write lists, tables, summary and report.
@@ -73,6 +77,8 @@ def sort(
     progress : callable, optional
         Called with a `SortProgress` on the calling thread; what it raises stops the
         sort as Ctrl-C does, and the same call goes on from there.
+    cluster : ClusterSettings, optional
+        Workers of a batch system or of MPI to use instead.
     **settings
         See `SortSettings`.
 
@@ -93,19 +99,73 @@ def sort(
         If workers or scheduler cannot be reached.
     """
     options = SortSettings.from_dict({**settings, "absolute": absolute})
-    _check_workers(workers, scheduler)
-    begun = time.monotonic()
-    warnings = model.check(stack)
-    folder = OutFolder(out)
-    with folder.locked():
-        run = _Run(stack, model, options, folder, overwrite, progress)
+    with Workers(workers, scheduler, cluster) as team:
+        warnings = model.check(stack)
+        folder = OutFolder(out)
+        with folder.locked():
+            job = Job(model, options, folder, team, progress)
+            return job.run(stack, warnings, overwrite)
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """What a watch knows of the files of a stack.
+
+    Attributes
+    ----------
+    grown : set of Identity
+        Files that grew at their end only since they were sorted.
+    tried : set of Identity
+        Files whose failed events were tried again already.
+    ends : bool
+        No more will be looked for after this.
+    continues : bool
+        What the folder holds is of an earlier look of the same watch: files may be gone.
+    appearance : callable, optional
+        Given plans and tables before results are written; what was decided when.
+    """
+
+    grown: frozenset[Identity] = frozenset()
+    tried: frozenset[Identity] = frozenset()
+    ends: bool = True
+    continues: bool = False
+    appearance: Callable[[list[FilePlan], list[Table]], Appearance] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a sort, or all rounds of a watch, have in common.
+
+    Attributes
+    ----------
+    model, options, folder, workers, progress
+        As `sort` has them.
+    """
+
+    model: Model
+    options: SortSettings
+    folder: OutFolder
+    workers: Workers
+    progress: Callable[[SortProgress], None] | None = None
+
+    def run(
+        self,
+        stack: EventStack,
+        warnings: list[str],
+        overwrite: bool = False,
+        growth: Growth | None = None,
+    ) -> SortSummary:
+        """Decide on what a stack holds now, and write the results."""
+        begun = time.monotonic()
+        run = _Run(self, stack, overwrite, growth or Growth())
         run.find_complete()
-        run.work(workers, scheduler)
+        run.work()
+        appearance = run.growth.appearance
         result = Sorted(
             stack=stack,
-            model=model,
-            options=options,
-            folder=folder,
+            model=self.model,
+            options=self.options,
+            folder=self.folder,
             plans=run.plans,
             tables=run.tables,
             list_names=run.list_names,
@@ -114,15 +174,9 @@ def sort(
             started=run.started,
             sorted_now=run.done - run.found,
             begun=begun,
+            appearance=appearance and appearance(run.plans, run.tables),
         )
         return write_results(result)
-
-
-def _check_workers(workers: int | None, scheduler: str | None) -> None:
-    if workers is not None and scheduler is not None:
-        raise SettingsError("Give either a number of workers or a scheduler, not both.")
-    if workers is not None and workers < 0:
-        raise SettingsError(f"workers is {workers} but must be at least 0.")
 
 
 @dataclass
@@ -134,36 +188,32 @@ class _Growing:
 
 
 class _Run:
-    """One call of `sort`."""
+    """One call of `sort`, or one round of a watch."""
 
-    def __init__(
-        self,
-        stack: EventStack,
-        model: Model,
-        options: SortSettings,
-        folder: OutFolder,
-        overwrite: bool,
-        progress: Callable[[SortProgress], None] | None,
-    ) -> None:
+    def __init__(self, job: Job, stack: EventStack, overwrite: bool, growth: Growth) -> None:
+        model, options, folder = job.model, job.options, job.folder
         self.model = model
+        self.growth = growth
+        self._workers = job.workers
         self.plans = plan_files(stack)
         for plan in self.plans:
             if len(plan):  # a name that no list can hold is told before the work, not after
                 list_line(plan.source.event_id(int(plan.indices[0])), options.absolute)
         self._stack = stack
         self._options = options
-        self._progress = progress
+        self._progress = job.progress
         self.list_names = list_names(model.class_names)
-        self._block = events_per_block(options, len(stack), _event_bytes(stack, model))
-        self.key = _run_key(stack, model, options)
-        outputs = [*self.list_names.values(), SUMMARY, RUN, *([REPORT] * options.report)]
+        self._block = events_per_block(options, event_bytes(stack, model))
+        self.key = run_key(stack, model, options)
+        outputs = [*self.list_names.values(), SUMMARY, HITS, APPEARANCE, RUN]
+        outputs += [REPORT] * options.report
         plans = by_identity(self.plans)
         names, self.started = folder.prepare(
             self.key,
             [plan.name for plan in self.plans],
             outputs,
             lambda identity, n: plans[identity].first(n),
-            overwrite,
+            overwrite or growth.continues,
             datetime.now(UTC).isoformat(timespec="seconds"),
         )
         self.tables = [self._table(folder, plan, names) for plan in self.plans]
@@ -189,35 +239,34 @@ class _Run:
         """Count the files that an earlier call completed."""
         self._tell()
         for k, table in enumerate(self.tables):
-            if table.find_complete():
+            again = self.plans[k].name.identity not in self.growth.tried
+            if table.find_complete(again):
                 self._count(table.state.tally)
                 self._files_done += 1
                 self.found = self.done
                 self._tell(k)
 
-    def work(self, workers: int | None, scheduler: str | None) -> None:
+    def work(self) -> None:
         """Decide on what is left."""
         left = [k for k, table in enumerate(self.tables) if not table.state.complete]
         if not left:
             return
-        if workers is None:
-            n_blocks = sum(-(-len(self.plans[k]) // self._block) for k in left)
-            workers = min(usable_cores(), n_blocks) if n_blocks > 1 else 0
+        n_blocks = sum(-(-len(self.plans[k]) // self._block) for k in left)
         sources = [plan.source for plan in self.plans]
         fresh = tasks_of(self._begin(left), self._block)
-        with open_pool(self._context(), sources, workers, scheduler) as pool:
-            try:
-                for task, results in pool.run(lambda: self._next(fresh)):
-                    for result in results:
-                        self._take(task, result)
-            finally:
-                for growing in self._growing.values():
-                    growing.table.leave()
+        pool = self._workers.pool(self._context(), sources, n_blocks, self.growth.ends)
+        try:
+            for task, results in pool.run(lambda: self._next(fresh)):
+                for result in results:
+                    self._take(task, result)
+        finally:
+            for growing in self._growing.values():
+                growing.table.leave()
 
     def _begin(self, left: list[int]) -> Iterator[tuple[FilePlan, int]]:
         for k in left:
             table = self.tables[k]
-            table.start()
+            table.start(self.plans[k].name.identity in self.growth.grown)
             if table.state.rows:
                 self._count(table.state.tally)
                 self.found += table.state.rows
@@ -289,7 +338,7 @@ class _Run:
         )
 
 
-def _run_key(stack: EventStack, model: Model, options: SortSettings) -> dict[str, str]:
+def run_key(stack: EventStack, model: Model, options: SortSettings) -> dict[str, str]:
     mask = stack.user_mask
     return {
         "model": model.digest,
@@ -299,6 +348,6 @@ def _run_key(stack: EventStack, model: Model, options: SortSettings) -> dict[str
     }
 
 
-def _event_bytes(stack: EventStack, model: Model) -> int:
+def event_bytes(stack: EventStack, model: Model) -> int:
     """Bytes of an event that the model reads."""
     return math.prod(model.pixels.shape) * int(stack.dtype.itemsize)

@@ -20,6 +20,7 @@ FORMAT = 1
 MANIFEST = "sort-state.json"
 TABLES = "decisions"
 SUMMARY, REPORT, RUN = "summary.csv", "report.html", "run.toml"
+HITS, APPEARANCE = "hit-fraction.csv", "watch.csv"
 #: What some operating system does not take in a file name.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _MAX_NAME = 120
@@ -215,6 +216,19 @@ class OutFolder:
         }
         write_text_atomic(self.path / MANIFEST, json.dumps(manifest), overwrite=True)
         return names, started
+
+    def known_inputs(self, key: dict[str, str]) -> dict[Identity, int]:
+        """Number of events of each input that the results here are of; empty for other keys.
+
+        Raises
+        ------
+        OutputError
+            If what describes the results cannot be read.
+        """
+        old = self._read_manifest()
+        if not old or old["key"] != key:
+            return {}
+        return {entry.identity: entry.events for entry in old["inputs"]}
 
     def _read_manifest(self) -> dict[str, Any]:
         path = self.path / MANIFEST

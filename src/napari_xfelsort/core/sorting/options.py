@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from napari_xfelsort.core.settings import Settings, setting
 
-#: A short stack is cut into about this many blocks, so that all workers have work ...
-_WANTED_BLOCKS = 32
-#: ... but not into blocks so small that starting them costs more than their events.
+#: Pixels of a block worth a task of its own; more of them would leave workers without work
+#: at the end of a short stack ...
+_BLOCK_BYTES = 4 << 20
+#: ... but not in blocks so small that starting them costs more than their events.
 _SMALL_BLOCK = 64
 
 
@@ -32,21 +33,40 @@ class SortSettings(Settings):
     )
 
 
-def events_per_block(settings: SortSettings, n_events: int, event_bytes: int) -> int:
+def events_per_block(settings: SortSettings, event_bytes: int) -> int:
     """Events in a block.
 
-    It depends on the stack and the settings alone, not on the number of workers, so
-    that any two runs cut the stack alike.
+    It depends on the frames and the settings alone, neither on the number of workers nor
+    on how many events there are, so that any two runs cut a file alike, also one that is
+    still growing.
 
     Parameters
     ----------
     settings : SortSettings
         The bounds.
-    n_events : int
-        Events in the stack.
     event_bytes : int
         Bytes that are read of one event.
     """
-    wanted = max(_SMALL_BLOCK, -(-n_events // _WANTED_BLOCKS))
-    fitting = max(1, settings.block_bytes // max(1, event_bytes))
+    event_bytes = max(1, event_bytes)
+    wanted = max(_SMALL_BLOCK, _BLOCK_BYTES // event_bytes)
+    fitting = max(1, settings.block_bytes // event_bytes)
     return min(settings.block_events, wanted, fitting)
+
+
+@dataclass(frozen=True)
+class WatchSettings(Settings):
+    """Settings of `watch`; none of them changes a decision."""
+
+    poll: float = setting(
+        2.0, "Time between two looks for new events", unit="s", minimum=0.05, maximum=3600.0
+    )
+    settle: float = setting(
+        10.0,
+        "A file that stayed as it is for so long is taken as finished, for the time being",
+        unit="s",
+        minimum=0.0,
+        maximum=86400.0,
+    )
+    idle: float | None = setting(
+        None, "Stop when nothing changed for so long; never when omitted", unit="s", minimum=0.0
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,12 +113,12 @@ class FilePlan:
 
 def plan_files(stack: EventStack) -> list[FilePlan]:
     """The plan of every source of a stack, in their order."""
-    copies: Counter[tuple[str, str]] = Counter()
-    plans = []
-    for number, source in enumerate(stack.sources):
-        same = (source.path, source.dataset)
-        plans.append(FilePlan(number, source, copies[same], record=file_record(source)))
-        copies[same] += 1
+    plans = [
+        FilePlan(number, source, copy, record=file_record(source))
+        for number, (source, (_, _, copy)) in enumerate(
+            zip(stack.sources, identities(stack.sources), strict=True)
+        )
+    ]
     number = 0
     for block in stack.blocks(_PLAN_EVENTS):
         # Blocks come file by file; a file of which no event is listed has none.
@@ -128,6 +128,17 @@ def plan_files(stack: EventStack) -> list[FilePlan]:
         plan.indices = _joined(plan.indices, block.indices)
         plan.positions = _joined(plan.positions, block.positions)
     return plans
+
+
+def identities(sources: Sequence[EventSource]) -> list[Identity]:
+    """What tells each source from the others."""
+    copies: Counter[tuple[str, str]] = Counter()
+    found: list[Identity] = []
+    for source in sources:
+        same = (source.path, source.dataset)
+        found.append((*same, copies[same]))
+        copies[same] += 1
+    return found
 
 
 def by_identity(plans: list[FilePlan]) -> dict[Identity, FilePlan]:

@@ -14,7 +14,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from typing import Any, Protocol
 
-from napari_xfelsort.core.errors import ClusterError
+from napari_xfelsort.core.errors import ClusterError, SettingsError
+from napari_xfelsort.core.sorting.clusters import ClusterSettings, start_cluster
 from napari_xfelsort.core.sorting.plan import Task
 from napari_xfelsort.core.sorting.work import Context, PartResult, run_task
 from napari_xfelsort.core.source import EventSource
@@ -203,36 +204,105 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-@contextmanager
-def open_pool(
-    context: Context, sources: Sequence[EventSource], workers: int, scheduler: str | None
-) -> Iterator[Pool]:
-    """Start or find workers, and end what was started.
+class Workers:
+    """The workers of one sort or of the rounds of a watch: started or found when needed.
 
     Parameters
     ----------
-    context, sources : Context, sequence of EventSource
-        What tasks need.
-    workers : int
-        Local worker processes; 0 runs in this process. Unused with a scheduler.
+    workers : int, optional
+        Local worker processes; one a core when omitted, 0 to work in this process.
     scheduler : str, optional
-        Address of a dask scheduler to use.
+        Address of a dask scheduler to use instead.
+    cluster : ClusterSettings, optional
+        Workers of a batch system or of MPI to use instead.
 
     Raises
     ------
-    ClusterError
-        If workers cannot be started or the scheduler not be reached.
+    SettingsError
+        If more than one of them is given, or the number is below 0.
     """
-    if scheduler is None and workers == 0:
-        yield InProcessPool(context, sources)
-        return
-    with ExitStack() as stack:
-        local = scheduler is None
-        client = _start_local(workers, stack) if local else _connect(scheduler, stack)
-        yield DaskPool(client, context, sources)
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        cluster: ClusterSettings | None = None,
+    ) -> None:
+        given = [("workers", workers), ("scheduler", scheduler), ("cluster", cluster)]
+        named = [name for name, value in given if value is not None]
+        if len(named) > 1:
+            raise SettingsError(
+                f"Give either {named[0]} or {named[1]}, not both; they say who does the work."
+                if named != ["workers", "scheduler"]
+                else "Give either a number of workers or a scheduler, not both."
+            )
+        if workers is not None and workers < 0:
+            raise SettingsError(f"workers is {workers} but must be at least 0.")
+        self._workers = workers
+        self._scheduler = scheduler
+        self._cluster = cluster
+        self._stack = ExitStack()
+        self._client: Any = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what was started; the next `pool` starts it again."""
+        self._client = None
+        self._stack.close()
+
+    @property
+    def from_elsewhere(self) -> bool:
+        """Whether the workers were found by an address, and may come back after they went."""
+        return self._scheduler is not None
+
+    def pool(
+        self, context: Context, sources: Sequence[EventSource], n_blocks: int, last: bool = True
+    ) -> Pool:
+        """Something that runs tasks.
+
+        Parameters
+        ----------
+        context, sources : Context, sequence of EventSource
+            What tasks need.
+        n_blocks : int
+            Blocks to be done now.
+        last : bool
+            No more work will come: few blocks start few processes.
+
+        Raises
+        ------
+        ClusterError
+            If workers cannot be started or the scheduler not be reached.
+        """
+        if self._client is None:
+            elsewhere = self._scheduler is not None or self._cluster is not None
+            workers = self._local(n_blocks, last)
+            if not elsewhere and workers == 0:
+                return InProcessPool(context, sources)
+            self._client = self._start(workers)
+        return DaskPool(self._client, context, sources)
+
+    def _local(self, n_blocks: int, last: bool) -> int:
+        if self._workers is not None:
+            return self._workers
+        if n_blocks <= 1:
+            return 0
+        return min(usable_cores(), n_blocks) if last else usable_cores()
+
+    def _start(self, workers: int) -> Any:
+        if self._scheduler is not None:
+            return _connect(self._scheduler, self._stack)
+        if self._cluster is not None:
+            return start_cluster(self._cluster, self._stack)
+        return _start_local(workers, self._stack)
 
 
-def _connect(address: str | None, stack: ExitStack) -> Any:
+def _connect(address: str, stack: ExitStack) -> Any:
     from distributed import Client
 
     try:
@@ -257,6 +327,19 @@ def _start_local(workers: int, stack: ExitStack) -> Any:
             f"{workers} worker processes cannot be started ({error}); workers=0 sorts "
             "without them."
         ) from error
+
+
+@contextmanager
+def local_client(workers: int) -> Iterator[Any]:
+    """A dask client of worker processes on this computer, ended afterwards.
+
+    Raises
+    ------
+    ClusterError
+        If they cannot be started.
+    """
+    with ExitStack() as stack:
+        yield _start_local(workers, stack)
 
 
 def local_cluster(workers: int) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.decisions import FAILED, UNSURE
+from napari_xfelsort.core.decisions import UNSURE
 from napari_xfelsort.core.errors import Problem, XfelsortError
 from napari_xfelsort.core.events import EventId
-from napari_xfelsort.core.lists import write_list
-from napari_xfelsort.core.sorting.folder import REPORT, RUN, SUMMARY, OutFolder
+from napari_xfelsort.core.lists import list_writer
+from napari_xfelsort.core.sorting.folder import (
+    APPEARANCE,
+    HITS,
+    REPORT,
+    RUN,
+    SUMMARY,
+    OutFolder,
+)
+from napari_xfelsort.core.sorting.hits import (
+    Appearance,
+    CoursePart,
+    course,
+    hit_class,
+    write_course,
+)
 from napari_xfelsort.core.sorting.options import SortSettings
 from napari_xfelsort.core.sorting.plan import FilePlan
 from napari_xfelsort.core.sorting.summary import (
@@ -30,6 +45,7 @@ from napari_xfelsort.core.sorting.tally import Extreme, Tally
 if TYPE_CHECKING:
     from napari_xfelsort.core.model import Model
     from napari_xfelsort.core.report import Thumbnail
+    from napari_xfelsort.core.report_course import Course
     from napari_xfelsort.core.stack import EventStack
 
 
@@ -55,6 +71,8 @@ class Sorted:
         Events decided on by this call.
     begun : float
         ``time.monotonic`` at the start of this call.
+    appearance : Appearance, optional
+        What a watch decided when.
     """
 
     stack: EventStack
@@ -69,6 +87,12 @@ class Sorted:
     started: str
     sorted_now: int
     begun: float
+    appearance: Appearance | None = None
+
+    @property
+    def hits(self) -> str:
+        """The class whose share is the hit fraction."""
+        return hit_class(self.model.class_names, self.model.positive)
 
     @property
     def out_of_order(self) -> bool:
@@ -91,7 +115,11 @@ def write_results(done: Sorted) -> SortSummary:
     OutputError
         If one cannot be written.
     """
-    _write_lists(done)
+    codes = _write_lists(done)
+    parts = course(codes, done.model.class_names, done.plans)
+    write_course(done.folder.path / HITS, parts, done.hits)
+    if done.appearance is not None:
+        done.appearance.write(done.folder.path / APPEARANCE)
     total = _total(done)
     files = [_file_result(done, k) for k in range(len(done.plans))]
     files += [FileResult(p.file, {}, p.what) for p in done.stack.problems]
@@ -106,7 +134,7 @@ def write_results(done: Sorted) -> SortSummary:
     )
     summary.write_csv(done.folder.path / SUMMARY)
     if done.options.report:
-        _write_report(done, summary, total)
+        _write_report(done, summary, total, parts)
     _write_run(done, summary)
     return summary
 
@@ -114,38 +142,37 @@ def write_results(done: Sorted) -> SortSummary:
 # --- lists ------------------------------------------------------------------------------
 
 
-def _write_lists(done: Sorted) -> None:
-    codes = _codes(done) if done.out_of_order else None
-    places: dict[str, str] = {}
-    for plan in done.plans:
-        places.update(plan.source.places())
-    for code, (name, file) in enumerate(done.list_names.items()):
-        if codes is None:
-            events = _events_from_tables(done.tables, name, places)
-        else:
-            chosen = np.flatnonzero(codes == code)
-            events = (done.stack.event_id(int(i)) for i in chosen)
-        write_list(done.folder.path / file, events, done.options.absolute, overwrite=True)
+def _write_lists(done: Sorted) -> NDArray[np.uint8]:
+    """Write the list of each class; the number of the list that each event is in.
 
-
-def _events_from_tables(
-    tables: list[Table], name: str, places: dict[str, str]
-) -> Iterator[EventId]:
-    for table in tables:
-        for row in read_rows(table.path):
-            if row[2] == name:
-                yield EventId(row[0], row[1], places.get(row[0], ""))
-
-
-def _codes(done: Sorted) -> NDArray[np.uint8]:
-    """Number of the list that each event of the stack belongs in; 255 for none."""
+    Returns
+    -------
+    ndarray of uint8, shape (events,)
+        In the order of the stack; 255 for events in none.
+    """
     numbers = {name: k for k, name in enumerate(done.list_names)}
-    numbers[FAILED] = 255
+    in_order = not done.out_of_order
     codes = np.full(len(done.stack), 255, np.uint8)
-    for plan, table in zip(done.plans, done.tables, strict=True):
-        n = len(plan)
-        column = np.fromiter((numbers[row[2]] for row in read_rows(table.path)), np.uint8, n)
-        codes[np.asarray(plan.positions, np.int64)] = column
+    with ExitStack() as stack:
+        lists = [
+            stack.enter_context(
+                list_writer(done.folder.path / file, done.options.absolute, overwrite=True)
+            )
+            for file in done.list_names.values()
+        ]
+        for plan, table in zip(done.plans, done.tables, strict=True):
+            places = plan.source.places()
+            column = np.full(len(plan), 255, np.uint8)
+            for k, row in enumerate(read_rows(table.path)):
+                number = numbers.get(row[2], 255)
+                column[k] = number
+                if in_order and number < len(lists):
+                    lists[number].write(EventId(row[0], row[1], places.get(row[0], "")))
+            codes[np.asarray(plan.positions, np.int64)] = column
+        if not in_order:
+            for position, number in enumerate(codes.tolist()):
+                if number < len(lists):
+                    lists[number].write(done.stack.event_id(position))
     return codes
 
 
@@ -195,8 +222,11 @@ def _told(plan: FilePlan, tally: Tally, k: int) -> str:
 # --- report and provenance --------------------------------------------------------------
 
 
-def _write_report(done: Sorted, summary: SortSummary, total: Tally) -> None:
+def _write_report(
+    done: Sorted, summary: SortSummary, total: Tally, parts: Sequence[CoursePart]
+) -> None:
     from napari_xfelsort.core.report import ReportData, write_report
+    from napari_xfelsort.core.report_course import Course
 
     columns = ["file", "events", *summary.totals, "status", "what"]
     rows = [
@@ -217,6 +247,7 @@ def _write_report(done: Sorted, summary: SortSummary, total: Tally) -> None:
         rows=rows,
         histograms=dict(zip(total.class_names, total.histogram, strict=True)),
         thumbnails=_thumbnails(done, total),
+        courses=_courses(done, parts, Course),
         model=_model_card(done),
         metrics=done.model.metrics,
         training=done.model.provenance,
@@ -225,6 +256,23 @@ def _write_report(done: Sorted, summary: SortSummary, total: Tally) -> None:
         notes=[*done.warnings, *done.model.warnings, *(str(note) for note in done.stack.notes)],
     )
     write_report(done.folder.path / REPORT, data, overwrite=True)
+
+
+def _courses(done: Sorted, parts: Sequence[CoursePart], kind: type[Course]) -> list[Course]:
+    """The shares of the classes along the run, and of a watch as files appeared."""
+    names = done.model.class_names
+    shown = [done.hits] if len(names) == 2 else list(names)
+    lines = {
+        name: [(part.first + sum(part.counts.values()) / 2, part.share(name)) for part in parts]
+        for name in shown
+    }
+    what = f"share of {done.hits!r}" if len(shown) == 1 else "share of each class"
+    courses = [kind(f"{what} along the run, by event", lines)] if len(parts) > 1 else []
+    if done.appearance is not None and len(done.appearance.points) > 1:
+        shares: list[tuple[float, float | None]] = [*done.appearance.shares()]
+        label = f"share of {done.hits!r} of all events up to then, in the order they appeared"
+        courses.append(kind(label, {done.hits: shares}))
+    return courses
 
 
 def _thumbnails(done: Sorted, total: Tally) -> Iterator[Thumbnail]:

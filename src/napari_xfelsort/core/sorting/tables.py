@@ -28,6 +28,8 @@ from napari_xfelsort.core.sorting.tally import Tally
 FORMAT = 1
 #: Seconds of work that a kill may cost a file that is not complete.
 CHECKPOINT_SECONDS = 5.0
+#: Parts of a table's key that change when the file grows.
+_GROWS = ("events", "selection", "token", "size", "mtime_ns")
 
 
 def header_text(class_names: tuple[str, ...]) -> bytes:
@@ -84,6 +86,9 @@ class TableState:
         All events of the file are there.
     retry : bool
         Events failed for a reason that may pass, so a later call tries again.
+    whole_blocks : dict, optional
+        Rows, size, sha256 and tally (as `Tally.to_dict`) before the last block where that
+        one is short: from there the table of a file that grew is continued.
     """
 
     key: dict[str, Any]
@@ -94,6 +99,29 @@ class TableState:
     block_events: int
     complete: bool = False
     retry: bool = False
+    whole_blocks: dict[str, Any] | None = None
+
+    def grown_from(self, key: dict[str, Any]) -> bool:
+        """Whether this is a table of the same file with no more events than ``key`` says."""
+        changing = dict.fromkeys(_GROWS)
+        return {**self.key, **changing} == {**key, **changing} and self.rows <= key["events"]
+
+    def to_whole_blocks(self) -> None:
+        """Forget a last block that is short.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If what was stored is no such state.
+        """
+        if self.rows % self.block_events:
+            before = self.whole_blocks or {}
+            self.tally = Tally.from_dict(before["tally"])
+            self.rows, self.size = int(before["rows"]), int(before["size"])
+            self.sha256 = str(before["sha256"])
+            if self.tally.events != self.rows:
+                raise ValueError("rows and counts differ")
+        self.complete, self.whole_blocks = False, None
 
     def write(self, path: Path) -> None:
         """Write it beside the table.
@@ -148,18 +176,32 @@ class Table:
         self._saved_at = 0.0
         self.state = TableState(key, 0, 0, "", empty, block_events)
 
-    def find_complete(self) -> bool:
-        """Whether the table is complete, unchanged and made from the same; then it is used."""
+    def find_complete(self, try_again: bool = True) -> bool:
+        """Whether the table is complete, unchanged and made from the same; then it is used.
+
+        Parameters
+        ----------
+        try_again : bool
+            A table with events that failed for a reason that may pass is not complete.
+        """
         state = TableState.read(self._sidecar)
-        if state is None or not state.complete or state.retry or state.key != self.state.key:
+        if state is None or not state.complete or state.key != self.state.key:
+            return False
+        if state.retry and try_again:
             return False
         if _digest(self.path, state.size, exactly=True) != state.sha256:
             return False
         self.state = state
         return True
 
-    def start(self) -> None:
+    def start(self, grown: bool = False) -> None:
         """Continue the table where its last good block ended, else begin it.
+
+        Parameters
+        ----------
+        grown : bool
+            The file is known to have grown at its end only: a table of its first events
+            is continued too.
 
         Raises
         ------
@@ -167,7 +209,7 @@ class Table:
             If it cannot be written.
         """
         with _told(self.path):
-            saved = self._find_part()
+            saved = self._find_part() or self._find_shorter(grown)
             if saved is None:
                 self._out = self._part.open("wb")
                 self._write(header_text(self.state.tally.class_names))
@@ -189,6 +231,28 @@ class Table:
         good = _digest(self._part, saved.size) == saved.sha256
         return saved if good else None
 
+    def _find_shorter(self, grown: bool) -> TableState | None:
+        """A complete table of fewer events of the same file, made one to be continued."""
+        saved = TableState.read(self._sidecar)
+        mine = self.state
+        if saved is None or not saved.complete or saved.retry or not saved.grown_from(mine.key):
+            return None
+        unchanged = all(saved.key.get(k) == mine.key.get(k) for k in ("size", "mtime_ns"))
+        if saved.block_events != mine.block_events or not (grown or unchanged):
+            return None
+        if _digest(self.path, saved.size, exactly=True) != saved.sha256:
+            return None
+        try:
+            saved.to_whole_blocks()
+        except (KeyError, TypeError, ValueError):
+            return None
+        if _digest(self.path, saved.size) != saved.sha256:
+            return None
+        saved.key = mine.key
+        os.replace(self.path, self._part)
+        saved.write(self._sidecar)
+        return saved
+
     def append(self, text: bytes, tally: Tally, lost: bool = False) -> None:
         """Add the next block.
 
@@ -207,6 +271,8 @@ class Table:
             If it cannot be written.
         """
         with _told(self.path):
+            if tally.events < self.state.block_events:
+                self._remember_whole_blocks()
             self._write(text)
             self.state.tally.add(tally, self.state.rows)
             self.state.rows += tally.events
@@ -243,6 +309,15 @@ class Table:
             self._save()
         with suppress(OSError):
             self._close()
+
+    def _remember_whole_blocks(self) -> None:
+        state = self.state
+        state.whole_blocks = {
+            "rows": state.rows,
+            "size": state.size,
+            "sha256": self._hash.hexdigest(),
+            "tally": json.loads(json.dumps(state.tally.to_dict())),  # a copy that stays
+        }
 
     def _write(self, text: bytes) -> None:
         assert self._out is not None

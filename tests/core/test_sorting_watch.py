@@ -1,0 +1,400 @@
+"""Watching: what appears is sorted, and in the end all is as if it had always been there."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from sorting_cases import SHAPE, MeanModel, expected_class, means, results
+
+import napari_xfelsort as xs
+from napari_xfelsort.core.errors import (
+    NoEventsError,
+    OtherResultsError,
+    SettingsError,
+    UnreadableFileError,
+)
+from napari_xfelsort.core.sorting import WatchProgress, sort
+
+DATASET = "/entry_1/data_1/data"
+QUICK = {"poll": 0.05, "settle": 0.3, "workers": 0, "block_events": 8, "report": False}
+
+
+def frames(values: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(values[:, None, None], (len(values), *SHAPE)).astype(np.float32)
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset(
+            DATASET, data=frames(values), chunks=(1, *SHAPE), maxshape=(None, *SHAPE)
+        )
+
+
+def append(path: Path, values: np.ndarray) -> None:
+    with h5py.File(path, "a") as file:
+        data = file[DATASET]
+        n = len(data)
+        data.resize(n + len(values), axis=0)
+        data[n:] = frames(values)
+
+
+class Watching:
+    """A watch in a thread, and what it told."""
+
+    def __init__(self, *args: object, **more: object) -> None:
+        self.seen: list[WatchProgress] = []
+        self._stop = threading.Event()
+        self.error: BaseException | None = None
+        self.summary = None
+        self._thread = threading.Thread(target=self._run, args=args, kwargs={**QUICK, **more})
+        self._thread.start()
+
+    def _run(self, *args: object, **more: object) -> None:
+        try:
+            self.summary = xs.watch(
+                *args, progress=self.seen.append, stop=self._stop.is_set, **more
+            )
+        except BaseException as error:  # noqa: BLE001
+            self.error = error
+
+    def wait(self, is_so: Callable[[WatchProgress], bool], seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not any(is_so(seen) for seen in self.seen[-20:]):
+            assert time.monotonic() < deadline, self.error or self.seen[-1:]
+            assert self._thread.is_alive(), self.error
+            time.sleep(0.02)
+
+    def wait_for_events(self, n: int) -> None:
+        self.wait(lambda seen: seen.summary is not None and seen.summary.events >= n)
+
+    def stop(self):
+        self._stop.set()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        if self.error:
+            raise self.error
+        return self.summary
+
+
+def undisturbed(data: Path, out: Path) -> dict[str, bytes]:
+    stack = xs.open_stack(data)
+    sort(stack, MeanModel(), out, workers=0, block_events=8, report=False)
+    return {**results(out), **{p.name: p.read_bytes() for p in out.glob("hit-fraction.csv")}}
+
+
+def watched(out: Path) -> dict[str, bytes]:
+    return {**results(out), "hit-fraction.csv": (out / "hit-fraction.csv").read_bytes()}
+
+
+def test_files_that_appear_and_one_that_grows_end_as_an_undisturbed_sort(tmp_path):
+    data, out = tmp_path / "run", tmp_path / "out"
+    data.mkdir()
+    watching = Watching(data, MeanModel(), out)
+    watching.wait(lambda seen: bool(seen.waiting))
+    write(data / "r2.h5", means(21, 2))
+    watching.wait_for_events(21)
+    grows = means(67, 1)
+    write(data / "r1.h5", grows[:5])
+    n = 5
+    rng = random.Random(1)
+    while n < 67:
+        step = min(rng.randrange(1, 12), 67 - n)
+        append(data / "r1.h5", grows[n : n + step])
+        n += step
+        time.sleep(0.12)
+    write(data / "r3.h5", means(3, 3))
+    watching.wait_for_events(91)
+    summary = watching.stop()
+    assert summary.ok
+    assert summary.events == 91
+    assert watched(out) == undisturbed(data, tmp_path / "once")
+    wanted = [f"{data}/r1.h5 //{i}" for i, v in enumerate(grows) if expected_class(v) == "good"]
+    assert (out / "good.lst").read_text().splitlines()[: len(wanted)] == wanted
+    # Blocks of the growing file were sorted while it grew, and none of them twice.
+    last = watching.seen[-1]
+    assert len([p for p in last.points if p.file.endswith("r1.h5")]) > 2
+    assert sum(sum(p.counts.values()) for p in last.points) == 91
+    assert [p.time for p in last.points] == sorted(p.time for p in last.points)
+    rows = list(csv.DictReader((out / "watch.csv").read_text().splitlines()))
+    assert sum(int(row["events"]) for row in rows) == 91
+    assert sum(int(row["good"]) for row in rows) == summary.totals["good"]
+    # All of it is there for a plain sort, which finds nothing left to do.
+    again = sort(xs.open_stack(data), MeanModel(), out, workers=0, block_events=8)
+    assert again.sorted_now == 0
+
+
+def test_blocks_of_a_growing_file_are_decided_once(tmp_path):
+    """The model is asked once for each whole block, and again for a short one only."""
+    asked: list[tuple[int, int]] = []
+
+    class Counting(MeanModel):
+        def predict_block(self, stack, block):
+            asked.append((int(block.indices[0]), len(block.indices)))
+            return super().predict_block(stack, block)
+
+    path, values = tmp_path / "a.h5", means(60, 0)
+    write(path, values[:10])
+    watching = Watching(tmp_path, Counting(), tmp_path / "out")
+    for n in (20, 29, 43, 60):
+        watching.wait_for_events(n - 10 if n == 20 else n // 8 * 8 - 16)
+        with h5py.File(path, "r") as file:
+            have = len(file[DATASET])
+        append(path, values[have:n])
+    watching.wait_for_events(60)
+    watching.stop()
+    whole = [first for first, n in asked if n == 8]
+    # The first block may have been decided before the file was seen to grow.
+    assert sorted(set(whole)) == list(range(0, 56, 8))
+    assert len(whole) - len(set(whole)) <= 2
+
+
+def test_a_rewritten_file_is_sorted_anew_though_it_became_longer(tmp_path):
+    data = tmp_path / "run"
+    data.mkdir()
+    path = data / "a.h5"
+    write(path, means(16, 0))
+    watching = Watching(data, MeanModel(), tmp_path / "out", settle=0.1)
+    watching.wait_for_events(16)
+    append(path, means(16, 5))
+    watching.wait_for_events(32)
+    write(path, means(48, 9))  # in place, and longer
+    watching.wait_for_events(48)
+    watching.stop()
+    assert watched(tmp_path / "out") == undisturbed(data, tmp_path / "once")
+
+
+SWMR = """
+import sys, time, h5py, numpy as np
+from pathlib import Path
+path, n = Path(sys.argv[1]), int(sys.argv[2])
+values = np.random.default_rng(7).integers(0, 101, n) / 100
+with h5py.File(path, "w", libver="latest") as file:
+    data = file.create_dataset("/entry_1/data_1/data", (0, 4, 6), "f4", chunks=(1, 4, 6),
+                               maxshape=(None, 4, 6))
+    file.swmr_mode = True
+    for k in range(n):
+        data.resize(k + 1, axis=0)
+        data[k] = values[k]
+        data.flush()
+        time.sleep(0.02)
+"""
+
+
+def test_a_live_file_of_another_process_is_sorted_while_it_is_written(tmp_path):
+    data = tmp_path / "run"
+    data.mkdir()
+    watching = Watching(data, MeanModel(), tmp_path / "out")
+    writer = subprocess.Popen([sys.executable, "-c", SWMR, str(data / "live.h5"), "90"])
+    watching.wait_for_events(16)
+    assert writer.poll() is None  # still writing
+    assert writer.wait(60) == 0
+    watching.wait_for_events(90)
+    assert watching.stop().ok
+    assert watched(tmp_path / "out") == undisturbed(data, tmp_path / "once")
+
+
+def test_a_file_that_cannot_be_read_yet_is_waited_for_and_counted_only_in_the_end(tmp_path):
+    data, out = tmp_path / "run", tmp_path / "out"
+    data.mkdir()
+    write(data / "a.h5", means(20, 0))
+    write(data / "b.h5", means(30, 1))
+    whole = (data / "b.h5").read_bytes()
+    (data / "b.h5").write_bytes(whole[:900])
+    (data / "c.h5").write_bytes(b"")
+    watching = Watching(data, MeanModel(), out)
+    watching.wait_for_events(20)
+    seen = watching.seen[-1]
+    assert seen.summary.ok
+    assert {Path(problem.file).name for problem in seen.waiting} == {"b.h5", "c.h5"}
+    (data / "b.h5").write_bytes(whole)
+    watching.wait_for_events(50)
+    assert [Path(p.file).name for p in watching.seen[-1].waiting] == ["c.h5"]
+    summary = watching.stop()
+    assert not summary.ok
+    assert summary.events == 50
+    assert summary.failed == 0
+    assert [Path(p.file).name for p in summary.problems] == ["c.h5"]
+    assert watched(out) == undisturbed(data, tmp_path / "once")
+
+
+def test_what_was_sorted_stays_while_its_file_cannot_be_read(tmp_path):
+    data, out = tmp_path / "run", tmp_path / "out"
+    data.mkdir()
+    write(data / "a.h5", means(20, 0))
+    write(data / "b.h5", means(30, 1))
+    watching = Watching(data, MeanModel(), out)
+    watching.wait_for_events(50)
+    whole = (data / "a.h5").read_bytes()
+    (data / "a.h5").write_bytes(whole[:700])
+    write(data / "c.h5", means(9, 2))
+    watching.wait_for_events(59)
+    assert len((out / "good.lst").read_text()) > 0
+    (data / "a.h5").write_bytes(whole)
+    watching.wait(lambda seen: not seen.waiting)
+    watching.stop()
+    assert watched(out) == undisturbed(data, tmp_path / "once")
+
+
+def test_a_file_renamed_when_complete_is_sorted_under_its_last_name(tmp_path):
+    data, out = tmp_path / "run", tmp_path / "out"
+    data.mkdir()
+    write(data / "a.h5.inprogress", means(20, 0))
+    watching = Watching(data, MeanModel(), out)
+    watching.wait_for_events(16)
+    (data / "a.h5.inprogress").rename(data / "a.h5")
+    watching.wait(lambda seen: seen.summary and seen.summary.files[0].file.endswith("a.h5"))
+    watching.stop()
+    assert watched(out) == undisturbed(data, tmp_path / "once")
+
+
+def test_it_stops_by_itself_when_nothing_changes(tmp_path):
+    write(tmp_path / "a.h5", means(20, 0))
+    seen: list[WatchProgress] = []
+    out = tmp_path / "out"
+    summary = xs.watch(tmp_path, MeanModel(), out, idle=0.4, progress=seen.append, **QUICK)
+    assert summary.events == 20
+    assert seen[-1].quiet >= 0.4
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NoEventsError):
+        xs.watch(tmp_path / "empty", MeanModel(), tmp_path / "2", idle=0.2, **QUICK)
+
+
+def test_an_unreadable_event_is_tried_once_more_in_the_end_only(tmp_path):
+    """An event that fails does so in each round without being read each time."""
+    asked: list[int] = []
+
+    class Refusing(MeanModel):
+        def predict_block(self, stack, block):
+            if block.source.path.endswith("b.h5"):
+                asked.append(1)
+                raise ValueError("no")
+            return super().predict_block(stack, block)
+
+    write(tmp_path / "b.h5", means(8, 0))
+    watching = Watching(tmp_path, Refusing(), tmp_path / "out")
+    for k in range(3):
+        watching.wait_for_events(8 + 8 * k)
+        write(tmp_path / f"c{k}.h5", means(8, k))
+    watching.wait_for_events(32)
+    before = len(asked)
+    summary = watching.stop()
+    assert summary.failed == 8
+    assert before <= 4  # twice in a round, and twice more when it was seen to be settled
+    assert len(asked) == before + 2
+
+
+def test_wrong_settings_and_places_are_refused_at_once(tmp_path):
+    write(tmp_path / "a.h5", means(5, 0))
+    (tmp_path / "a.lst").write_text(f"{tmp_path}/a.h5 //1\n")
+    with pytest.raises(SettingsError, match="list"):
+        xs.watch(tmp_path / "a.lst", MeanModel(), tmp_path / "out", **QUICK)
+    with pytest.raises(SettingsError, match="poll"):
+        xs.watch(tmp_path, MeanModel(), tmp_path / "out", **{**QUICK, "poll": 0.0})
+    with pytest.raises(UnreadableFileError, match="does not exist"):
+        xs.watch(tmp_path / "nowhere", MeanModel(), tmp_path / "out", **QUICK)
+    more = {**QUICK, "scheduler": "tcp://127.0.0.1:1"}
+    with pytest.raises(SettingsError, match="not both"):
+        xs.watch(tmp_path, MeanModel(), tmp_path / "out", **more)
+
+
+def test_results_of_other_files_are_not_replaced(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / f"{name}.h5", means(9, 0))
+    out = tmp_path / "out"
+    sort(xs.open_stack(tmp_path / "a"), MeanModel(), out, workers=0, report=False)
+    with pytest.raises(OtherResultsError, match=r"a\.h5"):
+        xs.watch(tmp_path / "b", MeanModel(), out, idle=0.1, **QUICK)
+    summary = xs.watch(tmp_path / "b", MeanModel(), out, idle=0.1, overwrite=True, **QUICK)
+    assert summary.events == 9
+
+
+# --- killed -----------------------------------------------------------------------------
+
+SCRIPT = """
+    import sys
+    sys.path.insert(0, {here!r})
+    from sorting_cases import MeanModel
+    import napari_xfelsort as xs
+    from napari_xfelsort.core.sorting import tables
+    tables.CHECKPOINT_SECONDS = 0.05
+    if __name__ == "__main__":
+        told = lambda p: print(p.summary.events if p.summary else 0, flush=True)
+        xs.watch({data!r}, MeanModel(0.002), {out!r}, progress=told, poll=0.05, settle=0.3,
+                 workers={workers}, block_events=8, report=False, idle={idle})
+"""
+
+
+def start(tmp_path: Path, data: Path, out: Path, workers: int, idle: float | None):
+    code = SCRIPT.format(
+        here=str(Path(__file__).parent), data=str(data), out=str(out), workers=workers, idle=idle
+    )
+    script = tmp_path / "watcher.py"
+    script.write_text(textwrap.dedent(code))
+    return subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize(("seed", "workers"), [(1, 0), (2, 0), (3, 2)])
+def test_a_watch_that_is_killed_goes_on_and_ends_the_same(tmp_path, seed, workers):
+    data, out = tmp_path / "run", tmp_path / "out"
+    data.mkdir()
+    chance = random.Random(seed)
+    values = means(120, seed)
+    write(data / "g.h5", values[:4])
+    for k in range(3):
+        write(data / f"f{k}.h5", means(20, k))
+    n = 4
+    for _ in range(3):
+        process = start(tmp_path, data, out, workers, None)
+        assert process.stdout is not None
+        wanted = chance.randrange(1, 100)
+        for line in process.stdout:
+            if n < 120:
+                step = min(chance.randrange(1, 6), 120 - n)
+                append(data / "g.h5", values[n : n + step])
+                n += step
+            if int(line) >= wanted:
+                break
+        time.sleep(chance.random() * 0.2)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    append(data / "g.h5", values[n:])
+    process = start(tmp_path, data, out, workers, 1.0)
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, told
+    assert watched(out) == undisturbed(data, tmp_path / "once")
+
+
+def test_ctrl_c_while_waiting_ends_the_watch_with_all_there_is(tmp_path):
+    data, out = tmp_path / "run", tmp_path / "out"
+    data.mkdir()
+    write(data / "a.h5", means(20, 0))
+    process = start(tmp_path, data, out, 0, None)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= 20:
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=30)[1]
+    assert process.returncode == 0, told
+    assert watched(out) == undisturbed(data, tmp_path / "once")
