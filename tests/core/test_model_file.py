@@ -14,12 +14,14 @@ import pytest
 import skops.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.decomposition import TruncatedSVD
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
+from sklearn.naive_bayes import BernoulliNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import napari_xfelsort as xs
@@ -217,7 +219,10 @@ def test_a_pickle_in_the_place_of_the_weights_is_not_run(tmp_path, good):
 @pytest.mark.parametrize(
     ("estimator", "named"),
     [
-        (GaussianNB(), "GaussianNB"),
+        (BernoulliNB(), "BernoulliNB"),
+        (SVC(), "SVC"),
+        (HistGradientBoostingClassifier(max_iter=2), "gradient_boosting"),
+        (make_pipeline(StandardScaler(), TruncatedSVD(2), LogisticRegression()), "Truncated"),
         (make_pipeline(FunctionTransformer(np.arctan), LogisticRegression()), "arctan|Function"),
         (KNeighborsClassifier(metric=print, algorithm="brute"), "print"),
         (KNeighborsClassifier(algorithm="kd_tree"), "KDTree"),
@@ -426,13 +431,13 @@ def test_schemas_that_are_none(tmp_path, good, schema):
     ("change", "why"),
     [
         ({"format": "other"}, "no model file of this program"),
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
         ({"version": "1"}, "version '1'"),
         ({"class_names": ["bad", "../../evil"]}, "evil"),
         ({"class_names": ["bad", "bad"]}, "damaged"),
         ({"class_names": ["bad", 5]}, "damaged"),
         ({"class_names": "ab"}, "cannot be used|damaged"),
-        ({"class_names": ["bad", "good", "more"]}, "cannot be used"),
+        ({"class_names": ["bad", "good", "more"]}, "damaged|cannot be used"),
         ({"features": {"bin": 3}}, "cannot be used"),
         ({"features": {"bin": "x"}}, "damaged"),
         ({"features": []}, "damaged|used"),

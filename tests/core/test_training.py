@@ -287,7 +287,7 @@ def test_three_classes():
     "wrong",
     [
         {"model": "svm"},
-        {"split": "run"},
+        {"split": "shot"},
         {"threshold": "best"},
         {"threshold": 1.5},
         {"threshold": 0},

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import TrainingError
-from napari_xfelsort.core.thresholds import best_f1_threshold, recall_threshold
+from napari_xfelsort.core.features import principal_components
+from napari_xfelsort.core.learning.boosting import BoostedTrees
+from napari_xfelsort.core.learning.calibration import Calibration
 from napari_xfelsort.core.train_settings import TrainSettings
 
-_FOLDS = 5
+#: Algorithms that compare features with one another, so that their scale matters.
+SCALED = ("logistic_regression", "k_nearest_neighbours", "linear_svm", "naive_bayes")
 
 
 def usable_cores() -> int:
@@ -24,48 +28,138 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def make_estimator(settings: TrainSettings, n_train: int) -> Any:
-    """An unfitted scikit-learn classifier; scaled where the algorithm needs it.
+def make_estimator(
+    settings: TrainSettings,
+    classes: NDArray[np.int64],
+    parameters: Mapping[str, Any] | None = None,
+) -> Any:
+    """An unfitted classifier; scaled where the algorithm needs it, and before components.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+        Algorithm and its settings.
+    classes : ndarray of int, shape (events,)
+        Class numbers of the events that it will be fitted to.
+    parameters : mapping, optional
+        Of a search; they win over the settings.
 
     Raises
     ------
     TrainingError
-        If it asks for more neighbours than there are events to train with.
+        If it asks for more neighbours or components than there are events to train with.
     """
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+
+    n_train = len(classes)
+    classifier = _classifier(settings, len(np.unique(classes)), dict(parameters or {}))
+    neighbours = getattr(classifier, "n_neighbors", 0)
+    if neighbours > n_train:
+        raise TrainingError(
+            f"n_neighbors is {neighbours} but there are only {n_train} events to "
+            "train with; ask fewer neighbours or label more events."
+        )
+    before = []
+    if settings.components or settings.model in SCALED:
+        before.append(StandardScaler())
+    if settings.components:
+        if settings.components > n_train:
+            raise TrainingError(
+                f"components is {settings.components} but there are only {n_train} events to "
+                "find them in; ask fewer components or label more events."
+            )
+        before.append(principal_components(settings.components, settings.seed))
+    if not before:
+        return classifier
+    if isinstance(classifier, BoostedTrees):
+        classifier.before = make_pipeline(*before)
+        return classifier
+    return make_pipeline(*before, classifier)
+
+
+def _classifier(settings: TrainSettings, n_classes: int, parameters: dict[str, Any]) -> Any:
+    made = _MAKERS[settings.model](settings, n_classes)
+    if settings.model == "logistic_regression" and "penalty" in parameters:
+        l1 = parameters.pop("penalty") == "l1"
+        parameters |= {"l1_ratio": float(l1), "solver": "saga" if l1 else "lbfgs"}
+    return made.set_params(**parameters)
+
+
+def _weight(settings: TrainSettings) -> str | None:
+    return None if settings.class_weight == "none" else settings.class_weight
+
+
+def _logistic_regression(settings: TrainSettings, n_classes: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(
+        C=settings.C, class_weight=_weight(settings), max_iter=1000, random_state=settings.seed
+    )
+
+
+def _nearest_neighbours(settings: TrainSettings, n_classes: int) -> Any:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    # Trees of neighbours gain nothing in so many dimensions.
+    return KNeighborsClassifier(n_neighbors=settings.n_neighbors, algorithm="brute")
+
+
+def _decision_tree(settings: TrainSettings, n_classes: int) -> Any:
     from sklearn.tree import DecisionTreeClassifier
 
-    weight = None if settings.class_weight == "none" else settings.class_weight
-    if settings.model == "logistic_regression":
-        return make_pipeline(
-            StandardScaler(),
-            LogisticRegression(C=settings.C, class_weight=weight, max_iter=1000),
-        )
-    if settings.model == "k_nearest_neighbours":
-        if settings.n_neighbors > n_train:
-            raise TrainingError(
-                f"n_neighbors is {settings.n_neighbors} but there are only {n_train} events to "
-                "train with; ask fewer neighbours or label more events."
-            )
-        # Trees of neighbours gain nothing in so many dimensions.
-        return make_pipeline(
-            StandardScaler(),
-            KNeighborsClassifier(n_neighbors=settings.n_neighbors, algorithm="brute"),
-        )
-    common = {
-        "max_depth": settings.max_depth,
-        "class_weight": weight,
-        "random_state": settings.seed,
-    }
-    if settings.model == "decision_tree":
-        return DecisionTreeClassifier(**common)
-    return RandomForestClassifier(
-        n_estimators=settings.n_estimators, n_jobs=usable_cores(), **common
+    return DecisionTreeClassifier(
+        max_depth=settings.max_depth, class_weight=_weight(settings), random_state=settings.seed
     )
+
+
+def _random_forest(settings: TrainSettings, n_classes: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(
+        n_estimators=settings.n_estimators,
+        n_jobs=usable_cores(),
+        max_depth=settings.max_depth,
+        class_weight=_weight(settings),
+        random_state=settings.seed,
+    )
+
+
+def _linear_svm(settings: TrainSettings, n_classes: int) -> Any:
+    from sklearn.svm import LinearSVC
+
+    return LinearSVC(
+        C=settings.C, class_weight=_weight(settings), random_state=settings.seed, max_iter=5000
+    )
+
+
+def _naive_bayes(settings: TrainSettings, n_classes: int) -> Any:
+    from sklearn.naive_bayes import GaussianNB
+
+    # It has no class weights, but rare classes count as much with even priors.
+    even = None if settings.class_weight == "none" else [1 / n_classes] * n_classes
+    return GaussianNB(var_smoothing=settings.var_smoothing, priors=even)
+
+
+def _gradient_boosting(settings: TrainSettings, n_classes: int) -> Any:
+    return BoostedTrees(
+        learning_rate=settings.learning_rate,
+        max_iter=settings.n_estimators,
+        max_depth=settings.max_depth,
+        class_weight=_weight(settings),
+        random_state=settings.seed,
+    )
+
+
+_MAKERS: dict[str, Callable[[TrainSettings, int], Any]] = {
+    "logistic_regression": _logistic_regression,
+    "k_nearest_neighbours": _nearest_neighbours,
+    "decision_tree": _decision_tree,
+    "random_forest": _random_forest,
+    "linear_svm": _linear_svm,
+    "naive_bayes": _naive_bayes,
+    "gradient_boosting": _gradient_boosting,
+}
 
 
 def fit(estimator: Any, matrix: NDArray[np.float32], classes: NDArray[np.int64]) -> list[str]:
@@ -73,24 +167,66 @@ def fit(estimator: Any, matrix: NDArray[np.float32], classes: NDArray[np.int64])
 
     The number of parallel jobs is set to one afterwards: sums of probabilities then
     always run in the same order, and workers do not get in each other's way.
+
+    Raises
+    ------
+    TrainingError
+        If more components are asked for than there are features.
     """
     from sklearn.exceptions import ConvergenceWarning
 
+    _check_components(estimator, matrix.shape[1])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         estimator.fit(matrix, classes)
-    if hasattr(estimator, "n_jobs"):
-        estimator.n_jobs = 1
+    final = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    if hasattr(final, "estimators_"):
+        final.n_jobs = 1
     if any(issubclass(w.category, ConvergenceWarning) for w in caught):
         return [
-            "The logistic regression did not converge; a smaller C or larger blocks of pixels "
-            "help."
+            "The fit did not converge; a smaller C, larger blocks of pixels or principal "
+            "components help."
         ]
     return []
 
 
+def _check_components(estimator: Any, n_features: int) -> None:
+    steps = getattr(getattr(estimator, "before", None) or estimator, "named_steps", {})
+    wanted = getattr(steps.get("pca"), "n_components", 0)
+    if wanted > n_features:
+        raise TrainingError(
+            f"components is {wanted} but there are only {n_features} features; ask fewer."
+        )
+
+
+def class_scores(estimator: Any, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What a calibration maps: decision values, or probabilities where there are none.
+
+    Returns
+    -------
+    ndarray of float64, shape (events, 1) for two classes, else (events, classes)
+    """
+    if hasattr(estimator, "decision_function"):
+        scores = np.asarray(estimator.decision_function(matrix), np.float64)
+        return scores[:, np.newaxis] if scores.ndim == 1 else scores
+    probabilities = np.asarray(estimator.predict_proba(matrix), np.float64)
+    return probabilities[:, 1:] if probabilities.shape[1] == 2 else probabilities
+
+
+def known_probabilities(
+    estimator: Any, matrix: NDArray[np.float32], calibration: Calibration | None
+) -> NDArray[np.float64]:
+    """Probability of every class, shape (events, classes), of events with features."""
+    if calibration is not None:
+        return calibration.apply(class_scores(estimator, matrix))
+    return np.asarray(estimator.predict_proba(matrix), np.float64)
+
+
 def class_probabilities(
-    estimator: Any, matrix: NDArray[np.float32], n_classes: int
+    estimator: Any,
+    matrix: NDArray[np.float32],
+    n_classes: int,
+    calibration: Calibration | None = None,
 ) -> NDArray[np.float64]:
     """Probability of every class; NaN for rows of NaN.
 
@@ -102,88 +238,5 @@ def class_probabilities(
     known = ~np.isnan(matrix[:, 0])
     if known.any():
         rows = matrix if known.all() else matrix[known]
-        result[known] = estimator.predict_proba(rows)
+        result[known] = known_probabilities(estimator, rows, calibration)
     return result
-
-
-def tuned_threshold(
-    settings: TrainSettings,
-    matrix: NDArray[np.float32],
-    classes: NDArray[np.int64],
-    positive: int,
-    files: NDArray[np.int64] | None,
-) -> tuple[float, list[str]]:
-    """Threshold chosen on predictions for events that the model had not seen.
-
-    Only the training share is given here: it is cut into five parts (whole files where
-    ``files`` says which), each predicted by a model fitted to the others.
-
-    Parameters
-    ----------
-    settings : TrainSettings
-        Its threshold is ``max_f1`` or ``high_recall``.
-    matrix, classes : ndarray
-        Features and class numbers of the training share.
-    positive : int
-        Number of the class that the threshold is about.
-    files : ndarray of int, optional
-        File of each event where files are kept together.
-
-    Returns
-    -------
-    threshold : float
-    warnings : list of str
-    """
-    scores = np.empty(len(classes))
-    folds, notes = _folds(classes, files, settings.seed)
-    for fold in np.unique(folds):
-        rest = folds != fold
-        estimator = make_estimator(settings, int(rest.sum()))
-        fit(estimator, matrix[rest], classes[rest])
-        scores[~rest] = class_probabilities(estimator, matrix[~rest], 2)[:, positive]
-    wanted = classes == positive
-    if settings.threshold == "max_f1":
-        return best_f1_threshold(scores, wanted), notes
-    return recall_threshold(scores, wanted, settings.recall), notes
-
-
-def _folds(
-    classes: NDArray[np.int64], files: NDArray[np.int64] | None, seed: int
-) -> tuple[NDArray[np.int64], list[str]]:
-    """Number of the part of each event; every part leaves all classes in the rest."""
-    rng = np.random.default_rng(seed)
-    if files is not None:
-        folds = _file_folds(classes, files, rng)
-        if folds is not None:
-            return folds, []
-    notes = []
-    if files is not None:
-        notes.append(
-            "The files of the training share cannot be divided so that every part leaves all "
-            "classes; the threshold was chosen with events of one file in several parts."
-        )
-    folds = np.empty(len(classes), np.int64)
-    for number in np.unique(classes):
-        members = rng.permutation(np.flatnonzero(classes == number))
-        folds[members] = np.arange(len(members)) % _FOLDS
-    return folds, notes
-
-
-def _file_folds(
-    classes: NDArray[np.int64], files: NDArray[np.int64], rng: np.random.Generator
-) -> NDArray[np.int64] | None:
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    n_folds = min(_FOLDS, len(np.unique(files)))
-    if n_folds < 2:
-        return None
-    folds = np.empty(len(classes), np.int64)
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=int(rng.integers(2**31)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # rare classes: looked after below
-        parts = list(splitter.split(classes, classes, files))
-    for number, (_, part) in enumerate(parts):
-        folds[part] = number
-    n_classes = len(np.unique(classes))
-    complete = all(len(np.unique(classes[rest])) == n_classes for rest, _ in parts)
-    return folds if complete else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,9 @@ from napari_xfelsort.core.features import (
     FeatureSettings,
     Progress,
 )
-from napari_xfelsort.core.metrics import confusion_text, report_text
+from napari_xfelsort.core.learning.calibration import Calibration
+from napari_xfelsort.core.learning.judging import DecisionRule, Misjudged, misjudged
 from napari_xfelsort.core.region import Region, ResolvedRegion
-from napari_xfelsort.core.thresholds import decide
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventBlock, EventStack
@@ -67,6 +67,13 @@ class Model:
     places : FeaturePlaces
         Where these pixels are, for features that depend on it: as the geometry in
         training said.
+    band : tuple of float or None
+        Of two classes: ``positive`` is decided from the second probability on, the other
+        below the first, and what is between is unsure; the threshold then does not matter.
+    margin : float
+        Of more classes: how far the most likely must be ahead of the next; else unsure.
+    calibration : Calibration or None
+        What makes probabilities of the classifier's scores, if not the classifier itself.
     """
 
     class_names: tuple[str, ...]
@@ -82,6 +89,9 @@ class Model:
     provenance: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     places: FeaturePlaces = field(default_factory=FeaturePlaces)
+    band: tuple[float, float] | None = None
+    margin: float = 0.0
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         self._readers: dict[int, FeatureReader] = {}
@@ -145,8 +155,10 @@ class Model:
         others go on.
         """
         matrix, failed, unusable = self._reader_of(stack).read(block)
-        probabilities = class_probabilities(self.estimator, matrix, len(self.class_names))
-        chosen = decide(probabilities, self.class_names, self.threshold, self.positive)
+        probabilities = class_probabilities(
+            self.estimator, matrix, len(self.class_names), self.calibration
+        )
+        chosen = self.rule.decide(probabilities, self.class_names)
         flags = [""] * len(matrix)
         for k in np.flatnonzero(np.isnan(probabilities[:, 0])).tolist():
             flags[k] = failed.get(k) or unusable.get(k, "")
@@ -204,21 +216,60 @@ class Model:
                 )
         return warnings
 
+    @property
+    def rule(self) -> DecisionRule:
+        """How its probabilities become decisions."""
+        return DecisionRule(self.threshold, self.positive, self.band, self.margin)
+
+    def with_rule(self, rule: DecisionRule) -> Model:
+        """The same classifier with another threshold or band, judged anew.
+
+        A threshold that is chosen by looking at the test share makes its numbers too
+        hopeful; look at the curves of ``metrics["out_of_fold"]`` instead.
+
+        Raises
+        ------
+        ModelError
+            If the rule is for other classes, or not all events of the test share are known.
+        """
+        from napari_xfelsort.core.learning.judging import judge, judged_of
+
+        if rule.positive != self.positive:
+            raise ModelError(
+                f"The threshold of this model is about {self.positive!r}, not {rule.positive!r}."
+            )
+        judged = judged_of(self.metrics, len(self.class_names))
+        if judged is None:
+            raise ModelError(
+                "The model does not keep all events that it was tested with, so another threshold "
+                "cannot be judged; train again with it."
+            )
+        seed = int(self.provenance.get("seed", 0))
+        metrics = {
+            **self.metrics,
+            **judge(judged, self.class_names, rule, seed),
+            "threshold": "default" if rule.threshold is None else "number",
+        }
+        return replace(
+            self,
+            threshold=rule.threshold,
+            band=rule.band,
+            margin=rule.margin,
+            metrics=metrics,
+        )
+
+    def misclassified(self) -> list[Misjudged]:
+        """Events of the test share that were not decided as they are labelled.
+
+        The surest mistakes come first; unsure ones are among them.
+        """
+        return misjudged(self.metrics, self.class_names, self.rule)
+
     def report_text(self) -> str:
         """Metrics of the test share as tables for the terminal."""
-        m = self.metrics
-        lines = [
-            f"{self.provenance['settings']['model'].replace('_', ' ')} on {self.region}: "
-            f"{self.extractor.n_features} features",
-            f"{m['split']['why']} {m['n_train']} events train, {m['n']} test "
-            f"({100 * m['split']['test_share']:.0f} %).",
-            _threshold_text(self.threshold, self.positive, m["threshold"]),
-            "",
-            confusion_text(m),
-            "",
-            report_text(m),
-        ]
-        return "\n".join([*lines, *(f"Note: {warning}" for warning in self.warnings)])
+        from napari_xfelsort.core.learning.model_text import model_text
+
+        return model_text(self)
 
     @cached_property
     def digest(self) -> str:
@@ -233,6 +284,9 @@ class Model:
             "window": [[s.start, s.stop] for s in self.pixels.window],
             "threshold": self.threshold,
             "positive": self.positive,
+            "band": self.band,
+            "margin": self.margin,
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
         }
         digest.update(json.dumps(description, sort_keys=True).encode())
         add_state(digest, self.pixels.inside)
@@ -264,12 +318,3 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     from napari_xfelsort.core.model_file import read_model
 
     return read_model(path)
-
-
-def _threshold_text(threshold: float | None, positive: str | None, rule: str) -> str:
-    if threshold is None:
-        return "The most likely class is chosen."
-    if positive is None:
-        return f"The most likely class is chosen when it reaches {threshold:.3g}, else unsure."
-    how = "" if rule == "number" else f" ({rule.replace('_', ' ')} on the training share)"
-    return f"{positive!r} is chosen from a probability of {threshold:.3g}{how}."

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_xfelsort.core.learning.boosting import BoostedTrees
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
@@ -38,6 +40,9 @@ def add_state(digest: _Hash, value: Any) -> None:
         state = dict(value.__getstate__())
         state.pop("_sklearn_version", None)
         add_state(digest, state)
+    elif isinstance(value, BoostedTrees):
+        digest.update(b"BoostedTrees;")
+        add_state(digest, value.__dict__)
     else:
         raise TypeError(f"a {type(value).__name__} has no digest")
 

@@ -22,6 +22,8 @@ from napari_xfelsort.core.atomic import atomic_write
 from napari_xfelsort.core.errors import LabelError, ModelError, RegionError, SettingsError
 from napari_xfelsort.core.features import FeatureExtractor, FeaturePlaces, FeatureSettings
 from napari_xfelsort.core.label_journal import check_class_name
+from napari_xfelsort.core.learning.calibration import Calibration
+from napari_xfelsort.core.learning.judging import check_judged
 from napari_xfelsort.core.region import Region, ResolvedRegion
 from napari_xfelsort.core.safe_skops import load_classifier
 from napari_xfelsort.core.safe_zip import DAMAGED, array_header, read_members
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from napari_xfelsort.core.model import Model
 
 FORMAT = "xfelmodel"
-VERSION = 1
+VERSION = 2
 _DESCRIPTION, _WEIGHTS, _PIXELS = "model.json", "weights.skops", "pixels.npy"
 #: Members that say where the pixels are, by what they say.
 _PLACES = {
@@ -64,6 +66,9 @@ def write_model(model: Model, path: str | os.PathLike[str], overwrite: bool) -> 
         "geometry_digest": model.geometry_digest,
         "threshold": model.threshold,
         "positive": model.positive,
+        "band": None if model.band is None else list(model.band),
+        "margin": model.margin,
+        "calibration": None if model.calibration is None else model.calibration.to_dict(),
         "metrics": model.metrics,
         "provenance": model.provenance,
         "warnings": model.warnings,
@@ -143,10 +148,17 @@ def _build(values: Mapping[str, Any], members: Mapping[str, bytes], name: str) -
         raise ValueError(f"{positive!r} is no class")
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"the threshold is {threshold}")
-    provenance = dict(values["provenance"])
+    band, margin = _unsure(values, positive)
+    calibration = values["calibration"]
+    if calibration is not None:
+        calibration = Calibration.from_dict(calibration, len(class_names))
+    provenance, metrics = dict(values["provenance"]), dict(values["metrics"])
+    check_judged(metrics, len(class_names))
     return Model(
         class_names,
-        load_classifier(members[_WEIGHTS], name, n_features, len(class_names)),
+        load_classifier(
+            members[_WEIGHTS], name, n_features, len(class_names), calibration is not None
+        ),
         features,
         Region.from_dict(values["region"]),
         raw_shape,
@@ -154,11 +166,28 @@ def _build(values: Mapping[str, Any], members: Mapping[str, bytes], name: str) -
         _optional(values["geometry_digest"], str),
         threshold,
         positive,
-        dict(values["metrics"]),
+        metrics,
         provenance,
         [*map(str, values["warnings"]), *_version_note(provenance)],
         places,
+        band,
+        margin,
+        calibration,
     )
+
+
+def _unsure(
+    values: Mapping[str, Any], positive: str | None
+) -> tuple[tuple[float, float] | None, float]:
+    margin = _optional(values["margin"], float)
+    if margin is None or not 0 <= margin <= 1:
+        raise ValueError(f"the margin is {margin}")
+    if values["band"] is None:
+        return None, margin
+    low, high = (_optional(value, float) for value in values["band"])
+    if positive is None or not 0 <= low <= high <= 1:
+        raise ValueError(f"the band of unsure events is {low} to {high}")
+    return (low, high), margin
 
 
 def _pixels(

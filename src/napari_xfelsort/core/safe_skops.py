@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from napari_xfelsort.core.errors import ModelError
+from napari_xfelsort.core.estimators import class_scores
+from napari_xfelsort.core.learning.boosting import check_boosted
 from napari_xfelsort.core.safe_zip import DAMAGED, ArrayHeader, array_header, read_members
 
 _SCHEMA = "schema.json"
@@ -27,15 +29,28 @@ _ARRAY_NAME = re.compile(r"[0-9]{1,30}\.npy")
 _TREE = "sklearn.tree._tree.Tree"
 _PIPELINE = "sklearn.pipeline.Pipeline"
 _SCALER = "sklearn.preprocessing._data.StandardScaler"
+_COMPONENTS = "sklearn.decomposition._pca.PCA"
 _SCALED = (
     "sklearn.linear_model._logistic.LogisticRegression",
     "sklearn.neighbors._classification.KNeighborsClassifier",
+    "sklearn.svm._classes.LinearSVC",
+    "sklearn.naive_bayes.GaussianNB",
 )
 _SINGLE_TREE = "sklearn.tree._classes.DecisionTreeClassifier"
 _FOREST = "sklearn.ensemble._forest.RandomForestClassifier"
+_BOOSTED = "napari_xfelsort.core.learning.boosting.BoostedTrees"
+_OTHERWISE = "it is put together in another way than ours"
 #: How skops makes a node, and what it may make that way.
 _ALLOWED = {
-    "ObjectNode": (_PIPELINE, _SCALER, *_SCALED, _SINGLE_TREE, _FOREST),
+    "ObjectNode": (
+        _PIPELINE,
+        _SCALER,
+        _COMPONENTS,
+        *_SCALED,
+        _SINGLE_TREE,
+        _FOREST,
+        _BOOSTED,
+    ),
     "TreeNode": (_TREE,),
     "DictNode": ("builtins.dict",),
     "ListNode": ("builtins.list",),
@@ -49,7 +64,9 @@ _ALLOWED = {
 }
 
 
-def load_classifier(data: bytes, name: str, n_features: int, n_classes: int) -> Any:
+def load_classifier(
+    data: bytes, name: str, n_features: int, n_classes: int, calibrated: bool = False
+) -> Any:
     """The classifier in a skops file.
 
     Parameters
@@ -60,6 +77,9 @@ def load_classifier(data: bytes, name: str, n_features: int, n_classes: int) -> 
         Its name, for messages.
     n_features, n_classes : int
         What the classifier must fit.
+    calibrated : bool
+        Whether its probabilities are made of its scores by a calibration, so that it need
+        not have any itself.
 
     Raises
     ------
@@ -81,10 +101,10 @@ def load_classifier(data: bytes, name: str, n_features: int, n_classes: int) -> 
             # The file's version is compared, and told, by the model file.
             warnings.simplefilter("ignore", InconsistentVersionWarning)
             unknown = skops.io.get_untrusted_types(data=packed)
-            if set(unknown) - {_TREE}:
+            if set(unknown) - {_TREE, _BOOSTED}:
                 raise ModelError(_unknown_type(name, ", ".join(unknown)))
-            estimator = skops.io.loads(packed, trusted=[_TREE])
-            _check_classifier(estimator, n_features, n_classes)
+            estimator = skops.io.loads(packed, trusted=[_TREE, _BOOSTED])
+            _check_classifier(estimator, n_features, n_classes, calibrated)
     except ModelError:
         raise
     except Exception as error:
@@ -180,9 +200,14 @@ def _tree_fits(node: Mapping[str, Any], headers: Mapping[str, ArrayHeader]) -> b
     )
 
 
-def _check_classifier(estimator: Any, n_features: int, n_classes: int) -> None:
+def _check_classifier(estimator: Any, n_features: int, n_classes: int, calibrated: bool) -> None:
     """Raise unless the classifier fits; ask it once, after its trees were checked."""
-    final = _final_step(estimator)
+    before, final = _parts(estimator)
+    n_inputs = n_features
+    if [_type_name(step) for step in before][1:] == [_COMPONENTS]:
+        n_inputs = len(before[1].components_)
+    if _type_name(final) == _BOOSTED:
+        check_boosted(final, n_inputs, n_classes)
     if _type_name(final) == _FOREST:
         trees = list(final.estimators_)
     else:
@@ -190,26 +215,40 @@ def _check_classifier(estimator: Any, n_features: int, n_classes: int) -> None:
     for tree in trees:
         if _type_name(tree) != _SINGLE_TREE:
             raise ValueError("a forest holds something other than trees")
-        _check_tree(tree.tree_, n_features, n_classes)
+        _check_tree(tree.tree_, n_inputs, n_classes)
     if list(final.classes_) != list(range(n_classes)):
         raise ValueError("it knows other classes")
     if hasattr(final, "n_jobs"):
         final.n_jobs = 1 if hasattr(final, "estimators_") else None
-    answer = estimator.predict_proba(np.zeros((1, n_features), np.float32))
-    if answer.shape != (1, n_classes) or not np.isfinite(answer).all():
+    nothing = np.zeros((2, n_features), np.float32)
+    if calibrated:
+        answer, shape = class_scores(estimator, nothing), (2, 1 if n_classes == 2 else n_classes)
+    else:
+        answer, shape = estimator.predict_proba(nothing), (2, n_classes)
+    if answer.shape != shape or not np.isfinite(answer).all():
         raise ValueError("it gives no probabilities")
 
 
-def _final_step(estimator: Any) -> Any:
-    """The classifier itself, if it is put together as ours are."""
-    if _type_name(estimator) in (_SINGLE_TREE, _FOREST):
-        return estimator
-    if _type_name(estimator) == _PIPELINE:
-        steps = [step for _, step in estimator.steps]
-        names = [_type_name(step) for step in steps]
-        if len(steps) == 2 and names[0] == _SCALER and names[1] in _SCALED:
-            return steps[1]
-    raise ValueError("it is put together in another way than ours")
+def _parts(estimator: Any) -> tuple[list[Any], Any]:
+    """What features go through first, and the classifier, if put together as ours are."""
+    kind = _type_name(estimator)
+    if kind in (_SINGLE_TREE, _FOREST):
+        return [], estimator
+    if kind == _BOOSTED and estimator.before is None:
+        return [], estimator
+    if kind == _BOOSTED and _type_name(estimator.before) == _PIPELINE:
+        steps, final = [step for _, step in estimator.before.steps], estimator
+    elif kind == _PIPELINE:
+        *steps, final = [step for _, step in estimator.steps]
+    else:
+        raise ValueError(_OTHERWISE)
+    before, last = [_type_name(step) for step in steps], _type_name(final)
+    with_components = before == [_SCALER, _COMPONENTS]
+    if last in _SCALED and (before == [_SCALER] or with_components):
+        return steps, final
+    if last in (_SINGLE_TREE, _FOREST, _BOOSTED) and with_components:
+        return steps, final
+    raise ValueError(_OTHERWISE)
 
 
 def _type_name(value: Any) -> str:

@@ -24,14 +24,17 @@ class Split(NamedTuple):
     test : ndarray of bool, shape (events,)
         True for the test share.
     by : str
-        ``"file"`` or ``"event"``.
+        ``"run"``, ``"file"`` or ``"event"``.
     why : str
         A sentence.
+    groups : ndarray of int, shape (events,), or None
+        The file or run of each event, where these are kept on one side.
     """
 
     test: NDArray[np.bool_]
     by: str
     why: str
+    groups: NDArray[np.int64] | None = None
 
 
 def split_events(
@@ -41,6 +44,7 @@ def split_events(
     test_share: float,
     by: str,
     seed: int,
+    runs: NDArray[np.int64] | None = None,
 ) -> Split:
     """Divide labelled events into a training and a test share, class by class.
 
@@ -55,10 +59,13 @@ def split_events(
     test_share : float
         Share of each class that tests.
     by : str
-        ``"file"`` keeps the events of a file together, ``"event"`` does not;
-        ``"auto"`` does when both shares then get at least two events of every class.
+        ``"file"`` keeps the events of a file together, ``"run"`` those of a run,
+        ``"event"`` neither; ``"auto"`` keeps files together when both shares then get at
+        least two events of every class.
     seed : int
         Equal seeds give equal divisions.
+    runs : ndarray of int, shape (events,), optional
+        Number of each event's run, to divide by.
 
     Raises
     ------
@@ -66,21 +73,25 @@ def split_events(
         If a share would have too few events of a class.
     """
     rng = np.random.default_rng(seed)
-    n_files = len(np.unique(files))
-    counts = np.zeros((int(files.max()) + 1, len(class_names)), int)
-    np.add.at(counts, (files, classes), 1)
+    noun, groups = ("run", runs) if by == "run" and runs is not None else ("file", files)
+    n_groups = len(np.unique(groups))
+    counts = np.zeros((int(groups.max()) + 1, len(class_names)), int)
+    np.add.at(counts, (groups, classes), 1)
     if by != "event":
         # A share that lacks a class cannot be avoided sometimes, but is never chosen freely.
         least_test = LEAST if by == "auto" else 0
-        chosen = _divide_files(counts, test_share, least_test, rng) if n_files > 1 else None
+        chosen = _divide_groups(counts, test_share, least_test, rng) if n_groups > 1 else None
         if chosen is not None:
-            why = "the events of a file are alike, so a file is on one side only"
-            return Split(chosen[files], "file", f"Split by file: {why}.")
-        if by == "file":
+            why = (
+                f"the events of a {noun} are alike, so each of the {n_groups} {noun}s is on one "
+                "side only"
+            )
+            return Split(chosen[groups], noun, f"Split by {noun}: {why}.", groups)
+        if by != "auto":
             raise TrainingError(
-                f"The labelled events are in {n_files} file{'s' * (n_files > 1)}, which cannot "
-                f"be divided so that at least {LEAST} events of every class are left to train; "
-                "label events in more files, or split by event."
+                f"The labelled events are in {n_groups} {noun}{'s' * (n_groups > 1)}, which "
+                f"cannot be divided so that at least {LEAST} events of every class are left to "
+                f"train; label events in more {noun}s, or split by event."
             )
     for name, count in zip(class_names, counts.sum(axis=0).tolist(), strict=True):
         if count < 2 * LEAST:
@@ -90,7 +101,7 @@ def split_events(
             )
     if by == "event":
         why = "as asked for"
-    elif n_files == 1:
+    elif n_groups == 1:
         why = "all labels are in one file"
     else:
         why = f"no division of the files leaves {LEAST} events of every class on both sides"
@@ -108,13 +119,13 @@ def _divide_events(
     return test
 
 
-def _divide_files(
+def _divide_groups(
     counts: NDArray[np.int64],
     test_share: float,
     least_test: int,
     rng: np.random.Generator,
 ) -> NDArray[np.bool_] | None:
-    """Files to test with, as near to the share in every class as whole files allow."""
+    """Groups to test with, as near to the share in every class as whole groups allow."""
     best, best_score = None, np.inf
     for test_counts, files_of in _ways(counts, rng):
         scores = _scores(test_counts, counts.sum(axis=0), test_share, least_test)

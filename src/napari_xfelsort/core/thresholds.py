@@ -26,6 +26,8 @@ def decide(
     class_names: Sequence[str],
     threshold: float | None = None,
     positive: str | None = None,
+    band: tuple[float, float] | None = None,
+    margin: float = 0.0,
 ) -> NDArray[np.str_]:
     """Class of each event.
 
@@ -41,6 +43,11 @@ def decide(
         likely class.
     positive : str, optional
         One of two classes.
+    band : tuple of float, optional
+        With a positive class, instead of a threshold: it is decided from the second
+        probability on, the other class below the first, and what is between is unsure.
+    margin : float
+        Without a positive class: how far the most likely class must be ahead of the next.
 
     Returns
     -------
@@ -51,13 +58,21 @@ def decide(
     names = np.array([*class_names, UNSURE], f"<U{longest}")
     unknown = np.isnan(probabilities.sum(axis=1))
     safe = np.where(unknown[:, np.newaxis], 0.0, probabilities)
-    if threshold is not None and positive is not None:
+    if positive is not None and band is not None:
+        column = list(class_names).index(positive)
+        score = safe[:, column]
+        choice = np.where(score >= band[1], column, len(class_names))
+        choice = np.where(score < band[0], 1 - column, choice)
+    elif threshold is not None and positive is not None:
         column = list(class_names).index(positive)
         choice = np.where(safe[:, column] >= threshold, column, 1 - column)
     else:
         choice = safe.argmax(axis=1)
         if threshold is not None:
             choice = np.where(safe.max(axis=1) >= threshold, choice, len(class_names))
+        if margin > 0:
+            second, first = np.sort(safe, axis=1)[:, -2:].T
+            choice = np.where(first - second >= margin, choice, len(class_names))
     return names[np.where(unknown, len(class_names), choice)]
 
 
@@ -96,6 +111,36 @@ def recall_threshold(
     needed = max(1, math.ceil(recall * len(found) - 1e-9))
     candidates = np.unique(scores)
     return _middle(candidates, int(np.searchsorted(candidates, found[needed - 1])))
+
+
+def cost_threshold(
+    scores: NDArray[np.float64],
+    positive: NDArray[np.bool_],
+    cost_false: float,
+    cost_lost: float,
+) -> float:
+    """Threshold with the smallest total cost of wrong decisions.
+
+    Parameters
+    ----------
+    scores, positive
+        As for `best_f1_threshold`.
+    cost_false : float
+        Of an event that is wrongly decided as positive.
+    cost_lost : float
+        Of a positive event that is decided otherwise.
+    """
+    candidates = np.unique(scores)
+    at_least = len(scores) - np.searchsorted(np.sort(scores), candidates)
+    n_positive = np.count_nonzero(positive)
+    hits = n_positive - np.searchsorted(np.sort(scores[positive]), candidates)
+    costs = cost_false * (at_least - hits) + cost_lost * (n_positive - hits)
+    middles = [_middle(candidates, k) for k in range(len(candidates))]
+    if candidates[-1] < 1:  # nothing positive
+        costs = np.append(costs, cost_lost * n_positive)
+        middles.append(float((candidates[-1] + 1) / 2))
+    best = np.flatnonzero(costs <= costs.min() * (1 + 1e-12)).tolist()
+    return min((middles[k] for k in best), key=lambda t: abs(t - 0.5))
 
 
 def _middle(candidates: NDArray[np.float64], k: int) -> float:

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from napari_xfelsort.core.errors import SettingsError
+from napari_xfelsort.core.errors import LabelError, SettingsError
 from napari_xfelsort.core.features import FeatureSettings
+from napari_xfelsort.core.label_journal import check_class_name
+from napari_xfelsort.core.learning.calibration import METHODS
+from napari_xfelsort.core.learning.grids import SEARCHES, candidates
 from napari_xfelsort.core.settings import setting
 
-MODELS = ("logistic_regression", "k_nearest_neighbours", "decision_tree", "random_forest")
+MODELS = (
+    "logistic_regression",
+    "k_nearest_neighbours",
+    "decision_tree",
+    "random_forest",
+    "linear_svm",
+    "naive_bayes",
+    "gradient_boosting",
+)
 _KINDS: dict[str, Any] = {
     "int": int,
     "int | None": (int, type(None)),
     "float": (int, float),
+    "float | None": (int, float, type(None)),
+    "bool": bool,
 }
-THRESHOLD_RULES = ("default", "max_f1", "high_recall")
+THRESHOLD_RULES = ("default", "max_f1", "high_recall", "costs")
+SCORES = ("macro_f1", "accuracy", "balanced_accuracy")
+SPLITS = ("auto", "event", "file", "run")
 
 
 @dataclass(frozen=True)
@@ -32,29 +48,98 @@ class TrainSettings(FeatureSettings):
     )
     split: str = setting(
         "auto",
-        "what is kept on one side of train and test: events, or whole files (auto: files where "
-        "there are enough)",
-        choices=("auto", "event", "file"),
+        "what is kept on one side of train and test: events, whole files, or whole runs (auto: "
+        "files where there are enough)",
+        choices=SPLITS,
+    )
+    target: str = setting(
+        "", "class to tell from all others; needed where events have several classes"
     )
     threshold: str | float = setting(
         "default",
-        "probability from which the first class is chosen: default, max_f1, high_recall, or a "
-        "number between 0 and 1",
+        "probability from which the first class is chosen: default, max_f1, high_recall, costs, "
+        "or a number between 0 and 1",
     )
     recall: float = setting(0.95, "recall that high_recall keeps", minimum=1e-6, maximum=1.0)
+    cost_false_good: float = setting(
+        1.0, "for the threshold costs: cost of an event wrongly chosen as good", minimum=0
+    )
+    cost_lost_good: float = setting(
+        1.0, "for the threshold costs: cost of a good event that is not chosen", minimum=0
+    )
+    unsure_margin: float = setting(
+        0.0,
+        "events are unsure where two classes are closer in probability than this; for two "
+        "classes it is the width of the band about the threshold",
+        minimum=0,
+        maximum=1,
+    )
+    unsure_low: float | None = setting(
+        None,
+        "below this probability an event is not good; unsure up to unsure_high",
+        minimum=0,
+        maximum=1,
+    )
+    unsure_high: float | None = setting(
+        None,
+        "from this probability on an event is good; unsure down to unsure_low",
+        minimum=0,
+        maximum=1,
+    )
+    calibration: str = setting(
+        "none",
+        "how scores become probabilities that mean what they say; a linear SVM, which has no "
+        "probabilities, takes sigmoid for none",
+        choices=METHODS,
+    )
+    cross_validate: bool = setting(
+        False, "also judge by cross-validation inside the training share"
+    )
+    folds: int = setting(
+        5,
+        "parts of the training share that cross-validation leaves out in turn",
+        minimum=2,
+        maximum=50,
+    )
+    search: str = setting(
+        "none",
+        "grid of parameters to try by cross-validation inside the training share: a small one, "
+        "or those of the PADT and RefleX papers",
+        choices=SEARCHES,
+    )
+    search_score: str = setting(
+        "macro_f1", "what the search makes as large as it can", choices=SCORES
+    )
+    search_limit: int = setting(300, "fits that a search may take", minimum=1)
     class_weight: str = setting(
         "balanced",
         "whether rare classes count as much as common ones",
         choices=("none", "balanced"),
     )
     seed: int = setting(0, "equal seeds give equal models", minimum=0, maximum=2**32 - 1)
-    n_estimators: int = setting(100, "trees of a random forest", minimum=1, maximum=10_000)
+    n_estimators: int = setting(
+        100, "trees of a random forest, rounds of gradient boosting", minimum=1, maximum=10_000
+    )
     max_depth: int | None = setting(
         None, "greatest depth of a tree; unlimited when not given", minimum=1
     )
     n_neighbors: int = setting(5, "neighbours that k-nearest neighbours asks", minimum=1)
     C: float = setting(
-        1.0, "inverse strength of the regularisation of logistic regression", minimum=1e-9
+        1.0,
+        "inverse strength of the regularisation of logistic regression and linear SVM",
+        minimum=1e-9,
+    )
+    learning_rate: float = setting(
+        0.1,
+        "share of each round's correction that gradient boosting takes",
+        minimum=1e-4,
+        maximum=1.0,
+    )
+    var_smoothing: float = setting(
+        1e-9,
+        "share of the largest variance that naive Bayes adds to all variances",
+        minimum=0,
+        maximum=1e3,
     )
 
     def __post_init__(self) -> None:
@@ -67,13 +152,81 @@ class TrainSettings(FeatureSettings):
                 f"The shares to train and to test with, {100 * self.train_share:g} % and "
                 f"{100 * self.test_share:g} %, add to {100 * total:g} %; they must add to 100 %."
             )
+        if self.target:
+            try:
+                check_class_name(self.target)
+            except LabelError as error:
+                raise SettingsError(f"The target {self.target!r} is no class: {error}") from error
+        self._check_band()
+        self._check_search()
 
     def _check_numbers(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             kind = _KINDS.get(str(field.type))
-            if kind is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            wrong = kind is not None and not isinstance(value, kind)
+            if wrong or (kind is not bool and kind is not None and isinstance(value, bool)):
+                what = "yes or no" if kind is bool else "a number"
+                raise SettingsError(f"{field.name} is {value!r} but must be {what}.")
+            if isinstance(value, float) and not math.isfinite(value):
                 raise SettingsError(f"{field.name} is {value!r} but must be a number.")
+        if self.threshold == "costs" and self.cost_false_good == self.cost_lost_good == 0:
+            raise SettingsError("Both costs are 0; one of the two mistakes must cost something.")
+
+    def _check_band(self) -> None:
+        low, high = self.unsure_low, self.unsure_high
+        if low is None and high is None:
+            return
+        if self.unsure_margin:
+            raise SettingsError(
+                "Give unsure_margin, or unsure_low and unsure_high, but not both ways of saying "
+                "what is unsure."
+            )
+        if low is not None and high is not None and low > high:
+            raise SettingsError(
+                f"unsure_low is {low:g} and unsure_high {high:g}; the first must not be larger."
+            )
+
+    def _check_search(self) -> None:
+        fits = self.search_fits
+        if fits > self.search_limit:
+            raise SettingsError(
+                f"The search {self.search} of {self.model.replace('_', ' ')} tries "
+                f"{fits // self.folds} sets of parameters on {self.folds} parts: {fits} fits, and "
+                f"search_limit allows {self.search_limit}. Choose the search small, or allow "
+                f"{fits} if that much time is to be spent."
+            )
+
+    @property
+    def search_fits(self) -> int:
+        """Fits that the search takes; 0 without one.
+
+        Raises
+        ------
+        SettingsError
+            If the search has no grid for the algorithm.
+        """
+        if self.search == "none":
+            return 0
+        return len(candidates(self.search, self.model)) * self.folds
+
+    @property
+    def needs_out_of_fold(self) -> bool:
+        """Whether each event of the training share is judged by models that did not see it."""
+        chosen_rule = self.threshold_number() is None and self.threshold != "default"
+        return chosen_rule or self.cross_validate or self.calibration_method != "none"
+
+    @property
+    def calibration_method(self) -> str:
+        """How scores become probabilities, for this algorithm."""
+        if self.model == "linear_svm" and self.calibration == "none":
+            return "sigmoid"
+        return self.calibration
+
+    @property
+    def planned_fits(self) -> int:
+        """Fits of a training in all: of the search, of cross-validation, and the last one."""
+        return self.search_fits + self.folds * self.needs_out_of_fold + 1
 
     def threshold_number(self) -> float | None:
         """The threshold where it is given as a number, None where it is a rule.

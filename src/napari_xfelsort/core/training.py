@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,27 +14,24 @@ import numpy as np
 
 import napari_xfelsort
 from napari_xfelsort.core.errors import SettingsError, TrainingError
-from napari_xfelsort.core.estimators import (
-    class_probabilities,
-    fit,
-    make_estimator,
-    tuned_threshold,
-)
+from napari_xfelsort.core.estimators import known_probabilities
 from napari_xfelsort.core.features import FeatureExtractor, Progress, extract_stack
-from napari_xfelsort.core.metrics import evaluate
+from napari_xfelsort.core.learning.advice import advice
+from napari_xfelsort.core.learning.judging import Judged, judge
+from napari_xfelsort.core.learning.shares import Fitted, fit_share
 from napari_xfelsort.core.model import Model
 from napari_xfelsort.core.region import Region, as_region
 from napari_xfelsort.core.splits import Split, split_events
-from napari_xfelsort.core.thresholds import decide, positive_class
+from napari_xfelsort.core.thresholds import positive_class
 from napari_xfelsort.core.train_settings import TrainSettings
 from napari_xfelsort.core.training_set import LabelledEvents, Labels, labelled_events
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
 
-_FEW_EVENTS = 20
-_SHARE_TOLERANCE = 0.1
 _MEMORY_SHARE = 0.25
+#: Events whose decision is timed.
+_TIMED = 256
 
 
 def train(
@@ -56,23 +55,25 @@ def train(
         A label store, its folder, or a class name for each event of the stack (None, or
         ``"ignore"``, leaves the event out).
     model : str
-        ``logistic_regression``, ``k_nearest_neighbours``, ``decision_tree`` or
-        ``random_forest``.
+        ``logistic_regression``, ``k_nearest_neighbours``, ``decision_tree``,
+        ``random_forest``, ``linear_svm``, ``naive_bayes`` or ``gradient_boosting``.
     region : Region or str, optional
         Pixels to use, for example ``"panel:p6a0"``; the whole frame when omitted.
     test_share : float
         Share of the labelled events that is only used to test. The rest trains; a
         ``train_share`` given as well must make 1 with it.
     split : str
-        ``file`` keeps the events of a file on one side, ``event`` divides events, ``auto``
-        does the first where there are enough files.
+        ``file`` keeps the events of a file on one side, ``run`` those of a run, ``event``
+        divides events, ``auto`` does the first where there are enough files.
     threshold : str or float
-        ``default`` (the most likely class), ``max_f1``, ``high_recall`` or a number.
+        ``default`` (the most likely class), ``max_f1``, ``high_recall``, ``costs`` or a
+        number.
     seed : int
         Equal input and seed give an equal model.
     **settings
-        Other fields of `TrainSettings`, and ``progress``, called with events read and
-        events in all.
+        Other fields of `TrainSettings`; ``progress``, called with events read and events
+        in all; ``fit_progress``, called with fits done and fits in all. Both may raise to
+        stop.
 
     Returns
     -------
@@ -88,7 +89,7 @@ def train(
     RegionError
         If the region cannot be resolved.
     """
-    progress = settings.pop("progress", None)
+    progress, fit_progress = settings.pop("progress", None), settings.pop("fit_progress", None)
     chosen = {"train_share": 1 - test_share, **settings}
     values = {
         **chosen,
@@ -98,7 +99,9 @@ def train(
         "threshold": threshold,
         "seed": seed,
     }
-    return train_with(stack, labels, TrainSettings.from_dict(values), region, progress)
+    return train_with(
+        stack, labels, TrainSettings.from_dict(values), region, progress, fit_progress
+    )
 
 
 def train_with(
@@ -107,11 +110,71 @@ def train_with(
     settings: TrainSettings,
     region: Region | str | None = None,
     progress: Progress | None = None,
+    fit_progress: Progress | None = None,
 ) -> Model:
     """Train a model with settings as one object; see `train`."""
+    prepared = prepare(stack, labels, settings, region, progress)
+    return train_prepared(prepared, settings, fit_progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Labelled events with their features, divided: several models can be trained on it.
+
+    Attributes
+    ----------
+    data : LabelledEvents
+        With features.
+    division : Split
+        Which of them test.
+    extractor : FeatureExtractor
+        What made the features.
+    region : Region
+        As the user chose it.
+    raw_shape : tuple of int
+        Of the frames.
+    geometry_digest : str or None
+        Key of the geometry.
+    positive : str or None
+        Of two classes the one that a threshold is about.
+    files : list of str
+        Where the events are from.
+    constant : int
+        Features that are the same in all labelled events.
+    """
+
+    data: LabelledEvents
+    division: Split
+    extractor: FeatureExtractor
+    region: Region
+    raw_shape: tuple[int, ...]
+    geometry_digest: str | None
+    positive: str | None
+    files: list[str]
+    constant: int
+
+
+def prepare(
+    stack: EventStack,
+    labels: Labels,
+    settings: TrainSettings,
+    region: Region | str | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Read the features of the labelled events and divide them.
+
+    Nothing that depends on the algorithm is used, so that models can be compared.
+
+    Raises
+    ------
+    SettingsError, TrainingError, RegionError
+        As `train`.
+    """
     region = as_region(region)
-    labelled = labelled_events(stack, labels)
-    _check_threshold(settings, labelled.class_names)
+    by_run = settings.split == "run"
+    labelled = labelled_events(stack, labels, settings.target, stored_runs=by_run)
+    positive = settings.target or positive_class(labelled.class_names)
+    _check_rule(settings, labelled.class_names, positive)
     extractor = FeatureExtractor.for_stack(settings.features, region, stack)
     _check_memory(len(labelled.positions), extractor.n_features)
     table = extract_stack(stack, labelled.positions, extractor, progress)
@@ -124,38 +187,96 @@ def train_with(
         settings.test_share,
         settings.split,
         settings.seed,
+        data.runs,
     )
-    notes = [*data.notes, *_advice(data, division, settings)]
-    if constant:
-        notes.append(
-            f"Features that are the same in all labelled events: {constant} of "
-            f"{extractor.n_features}."
-        )
-    estimator, threshold, fit_notes = _fitted(data, division, settings)
-    geometry = None if stack.geometry is None else stack.geometry.digest
-    return Model(
-        data.class_names,
-        estimator,
-        settings.features,
+    return Prepared(
+        data,
+        division,
+        extractor,
         region,
         tuple(stack.raw_shape),
-        extractor.pixels,
-        geometry,
-        threshold,
-        positive_class(data.class_names),
-        _metrics(estimator, threshold, data, division, settings),
-        _provenance(data, division, settings) | {"files": _files(stack)},
-        [*notes, *fit_notes],
-        extractor.places,
+        None if stack.geometry is None else stack.geometry.digest,
+        positive,
+        _files(stack),
+        constant,
     )
 
 
-def _check_threshold(settings: TrainSettings, class_names: tuple[str, ...]) -> None:
-    if settings.threshold in ("max_f1", "high_recall") and positive_class(class_names) is None:
+def train_prepared(
+    prepared: Prepared, settings: TrainSettings, fit_progress: Progress | None = None
+) -> Model:
+    """Train a model on features that were read before; see `train`.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        From `prepare`, with settings that differ at most in what concerns the algorithm,
+        its search, calibration and threshold.
+    settings : TrainSettings
+        How to train.
+    fit_progress : callable, optional
+        Called with fits done and fits in all; may raise to stop.
+    """
+    data, division = prepared.data, prepared.division
+    _check_rule(settings, data.class_names, prepared.positive)
+    train_side = ~division.test
+    groups = None if division.groups is None else division.groups[train_side]
+    # From here on only the training share is known, until the model is judged.
+    fitted = fit_share(
+        settings,
+        data.matrix[train_side],
+        data.classes[train_side],
+        groups,
+        data.class_names,
+        prepared.positive,
+        fit_progress,
+    )
+    return Model(
+        data.class_names,
+        fitted.estimator,
+        settings.features,
+        prepared.region,
+        prepared.raw_shape,
+        prepared.extractor.pixels,
+        prepared.geometry_digest,
+        fitted.rule.threshold,
+        prepared.positive,
+        _metrics(fitted, data, division, settings),
+        _provenance(data, division, settings, fitted) | {"files": prepared.files},
+        [*_notes(prepared, settings), *fitted.notes],
+        prepared.extractor.places,
+        fitted.rule.band,
+        fitted.rule.margin,
+        fitted.calibration,
+    )
+
+
+def _notes(prepared: Prepared, settings: TrainSettings) -> list[str]:
+    data = prepared.data
+    notes = [*data.notes, *advice(data, prepared.division, settings)]
+    if prepared.constant:
+        notes.append(
+            f"Features that are the same in all labelled events: {prepared.constant} of "
+            f"{prepared.extractor.n_features}."
+        )
+    return notes
+
+
+def _check_rule(
+    settings: TrainSettings, class_names: tuple[str, ...], positive: str | None
+) -> None:
+    if positive is not None:
+        return
+    if settings.threshold_number() is None and settings.threshold != "default":
         raise SettingsError(
             f"The threshold {settings.threshold} is for two classes, and there are "
             f"{len(class_names)}; choose default, or the probability that the most likely "
-            "class must reach."
+            "class must reach, or a target class."
+        )
+    if settings.unsure_low is not None or settings.unsure_high is not None:
+        raise SettingsError(
+            f"unsure_low and unsure_high are for two classes, and there are {len(class_names)}; "
+            "choose unsure_margin."
         )
 
 
@@ -183,78 +304,32 @@ def _check_memory(n_events: int, n_features: int) -> None:
         )
 
 
-def _fitted(
-    data: LabelledEvents, division: Split, settings: TrainSettings
-) -> tuple[Any, float | None, list[str]]:
-    """The classifier and threshold, made from the training share alone, and notes."""
-    train_side = ~division.test
-    matrix, classes = data.matrix[train_side], data.classes[train_side]
-    estimator = make_estimator(settings, len(classes))
-    notes = fit(estimator, matrix, classes)
-    threshold = settings.threshold_number()
-    positive = positive_class(data.class_names)
-    if threshold is None and settings.threshold != "default" and positive is not None:
-        files = data.files[train_side] if division.by == "file" else None
-        threshold, more = tuned_threshold(
-            settings, matrix, classes, data.class_names.index(positive), files
-        )
-        notes += more
-    return estimator, threshold, notes
-
-
 def _metrics(
-    estimator: Any,
-    threshold: float | None,
-    data: LabelledEvents,
-    division: Split,
-    settings: TrainSettings,
+    fitted: Fitted, data: LabelledEvents, division: Split, settings: TrainSettings
 ) -> dict[str, Any]:
     """How the model does on the test share."""
-    test, names = division.test, data.class_names
-    probabilities = class_probabilities(estimator, data.matrix[test], len(names))
-    chosen = decide(probabilities, names, threshold, positive_class(names))
-    return evaluate(np.array(names)[data.classes[test]], chosen, names) | {
+    test = division.test
+    probabilities = known_probabilities(fitted.estimator, data.matrix[test], fitted.calibration)
+    judged = Judged(
+        [str(data.events[k]) for k in np.flatnonzero(test)],
+        data.classes[test],
+        probabilities,
+        None if division.groups is None else division.groups[test],
+    )
+    return judge(judged, data.class_names, fitted.rule, settings.seed) | {
         "n_train": int((~test).sum()),
         "train_counts": data.counts(~test),
         "test_counts": data.counts(test),
         "split": {"by": division.by, "why": division.why, "test_share": float(test.mean())},
         "threshold": "number" if settings.threshold_number() else str(settings.threshold),
+        "search": fitted.search,
+        "out_of_fold": fitted.out_of_fold,
     }
 
 
-def _advice(data: LabelledEvents, division: Split, settings: TrainSettings) -> list[str]:
-    """What a careful colleague would say."""
-    test, advice = division.test, []
-    for name, count in data.counts(~test).items():
-        if count < _FEW_EVENTS:
-            advice.append(f"The class {name!r} has few events to train with: {count}.")
-    for name, count in data.counts(test).items():
-        if count == 0:
-            advice.append(
-                f"The test share has no event of the class {name!r}: how well it is recognised "
-                "is not known."
-            )
-        elif count < _FEW_EVENTS:
-            advice.append(
-                f"The class {name!r} has few events to test with ({count}), so its numbers are "
-                "uncertain."
-            )
-    if abs(test.mean() - settings.test_share) > _SHARE_TOLERANCE:
-        advice.append(
-            f"Whole files make a test share of {100 * test.mean():.0f} % instead of "
-            f"{100 * settings.test_share:.0f} %."
-        )
-    if division.by == "event":
-        advice.append(
-            "Events of one file are on both sides of the split; on new files the model may do "
-            "worse than these numbers say."
-        )
-    if settings.model == "k_nearest_neighbours" and settings.class_weight == "balanced":
-        advice.append("k-nearest neighbours has no class weights; rare classes count less.")
-    return advice
-
-
-def _provenance(data: LabelledEvents, division: Split, settings: TrainSettings) -> dict[str, Any]:
+def _provenance(
+    data: LabelledEvents, division: Split, settings: TrainSettings, fitted: Fitted
+) -> dict[str, Any]:
     import sklearn
 
     digest = hashlib.sha256()
@@ -266,8 +341,13 @@ def _provenance(data: LabelledEvents, division: Split, settings: TrainSettings) 
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": settings.to_dict(),
+        "parameters": fitted.parameters,
         "seed": settings.seed,
         "training_set": digest.hexdigest(),
+        "seconds": {
+            "fit": round(fitted.seconds, 3),
+            "decide_per_event": _seconds_per_event(fitted, data),
+        },
         "versions": {
             "napari-xfelsort": napari_xfelsort.__version__,
             "scikit-learn": sklearn.__version__,
@@ -275,6 +355,14 @@ def _provenance(data: LabelledEvents, division: Split, settings: TrainSettings) 
             "python": platform.python_version(),
         },
     }
+
+
+def _seconds_per_event(fitted: Fitted, data: LabelledEvents) -> float:
+    """How long a decision takes once the features are there."""
+    rows = data.matrix[:_TIMED]
+    begin = time.perf_counter()
+    known_probabilities(fitted.estimator, rows, fitted.calibration)
+    return float(f"{(time.perf_counter() - begin) / len(rows):.3g}")
 
 
 def _files(stack: EventStack) -> list[str]:

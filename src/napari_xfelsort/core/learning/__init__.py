@@ -1,0 +1,1 @@
+"""How models are tuned, calibrated, judged, compared and explained."""
