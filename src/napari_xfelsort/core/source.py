@@ -109,6 +109,10 @@ class EventSource(ABC):
         """Key that changes when the file does; for caches."""
         return self.path
 
+    def all_files(self) -> tuple[str, ...]:
+        """Every file that the events are read from; none when they are held in memory."""
+        return ()
+
     def identifier(self, i: int) -> str | None:
         """The facility's own name of event ``i`` (time stamp, train:pulse, tag)."""
         return None

@@ -49,8 +49,11 @@ class SparsePhotons(EventSource):
         status = os.stat(self.file)
         return f"{self.file}:{status.st_size}:{status.st_mtime_ns}"
 
+    def all_files(self) -> tuple[str, ...]:
+        return (self.file,)
+
     def close(self) -> None:
-        hdf5.POOL.close([self.file])
+        hdf5.POOL.close(self.all_files())
 
     def event_id(self, i: int) -> EventId:
         return EventId(self.path, f"//{i}", self.place)

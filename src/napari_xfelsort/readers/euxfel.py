@@ -121,8 +121,12 @@ class EuxfelRun(EventSource):
         first = next(module for module in self.modules if module is not None).files[0]
         return f"{os.path.abspath(self.path)}:{os.stat(first).st_mtime_ns}:{len(self)}"
 
+    def all_files(self) -> tuple[str, ...]:
+        modules = (module for module in self.modules if module is not None)
+        return tuple(dict.fromkeys(file for module in modules for file in module.files))
+
     def close(self) -> None:
-        hdf5.POOL.close(f for module in self.modules if module is not None for f in module.files)
+        hdf5.POOL.close(self.all_files())
 
     def missing_parts(self, i: int) -> Sequence[Window]:
         gone = np.flatnonzero(self._where[i, :, 0] < 0).tolist()

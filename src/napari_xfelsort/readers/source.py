@@ -79,9 +79,12 @@ class Hdf5Source(EventSource):
             stamp = "gone"
         return f"{self.file}:{stamp}:{self.dataset}:{len(self)}"
 
-    def close(self) -> None:
+    def all_files(self) -> tuple[str, ...]:
         masks = (mask.file for mask in self.plan.masks if mask.file)
-        hdf5.POOL.close([self.file, *masks, *self.plan.linked_files])
+        return tuple(dict.fromkeys([self.file, *masks, *self.plan.linked_files]))
+
+    def close(self) -> None:
+        hdf5.POOL.close(self.all_files())
 
     def _locate(self, i: int) -> tuple[Segment, int]:
         if not 0 <= i < len(self):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.block_reader import BlockReader
+from napari_xfelsort.core.errors import ClusterError
 from napari_xfelsort.core.features.blocks import Progress, block_events
 from napari_xfelsort.core.features.extractor import FeatureExtractor, no_value
 from napari_xfelsort.core.features.stored import StoredEvent, read_stored
@@ -16,6 +20,9 @@ from napari_xfelsort.core.features.stored import StoredEvent, read_stored
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventBlock, EventStack
 
+_log = logging.getLogger(__name__)
+#: Workers are thought of after so long, and started when they save more than so much.
+_LOOK_SECONDS, _START_SECONDS = 1.0, 8.0
 #: Events that nothing is read of but what is stored with them, at once.
 _STORED_BLOCK = 256
 
@@ -29,10 +36,13 @@ class FeatureTable(NamedTuple):
         Rows of NaN for events without features.
     failed : dict of int to str
         Why an event (its row) has none.
+    unread : frozenset of int
+        Those of them that could not be read, which may be otherwise next time.
     """
 
     matrix: NDArray[np.float32]
     failed: dict[int, str]
+    unread: frozenset[int] = frozenset()
 
 
 class BlockFeatures(NamedTuple):
@@ -102,8 +112,11 @@ def extract_stack(
     positions: Sequence[int] | NDArray[np.integer[Any]],
     extractor: FeatureExtractor,
     progress: Progress | None = None,
+    workers: int | None = 0,
 ) -> FeatureTable:
     """Features of chosen events of a stack, read file by file in bounded blocks.
+
+    They are the same whatever the number of workers.
 
     Parameters
     ----------
@@ -114,19 +127,77 @@ def extract_stack(
     extractor : FeatureExtractor
         What to compute.
     progress : callable, optional
-        Called with events done and events in all.
+        Called with events done and events in all; may raise to stop.
+    workers : int, optional
+        Processes that read; 0 or 1 reads in this one. None starts one for each core when
+        what is left to do takes longer than that.
+
+    Raises
+    ------
+    ClusterError
+        If a number of workers is given and they cannot be started, or die.
     """
     chosen = stack.subset(positions)
-    reader = FeatureReader(chosen, extractor)
     matrix = np.empty((len(chosen), extractor.n_features), np.float32)
     failed: dict[int, str] = {}
+    unread: set[int] = set()
     done = 0
-    for block in chosen.blocks(reader.block_events):
-        read = reader.read(block)
+    for block, read in _read_blocks(chosen, extractor, workers):
         matrix[block.positions] = read.matrix
         for k, why in (read.failed | read.unusable).items():
             failed[int(block.positions[k])] = why
+        unread.update(int(block.positions[k]) for k in read.failed)
         done += len(block.positions)
         if progress is not None:
             progress(done, len(chosen))
-    return FeatureTable(matrix, failed)
+    # In the order of rows, whatever was done first.
+    return FeatureTable(matrix, dict(sorted(failed.items())), frozenset(unread))
+
+
+def _read_blocks(
+    stack: EventStack, extractor: FeatureExtractor, workers: int | None
+) -> Iterator[tuple[EventBlock, BlockFeatures]]:
+    """Features of all blocks of a stack; the cut does not depend on the workers."""
+    from napari_xfelsort.core.features.parallel import blocks_by_workers
+
+    reader = FeatureReader(stack, extractor)
+    blocks = list(stack.blocks(reader.block_events))
+    if workers is None:
+        yield from _read_by_many_if_long(reader, blocks)
+    elif workers > 1 and len(blocks) > 1:
+        yield from blocks_by_workers(stack, extractor, blocks, min(workers, len(blocks)))
+    else:
+        for block in blocks:
+            yield block, reader.read(block)
+
+
+def _read_by_many_if_long(
+    reader: FeatureReader, blocks: Sequence[EventBlock]
+) -> Iterator[tuple[EventBlock, BlockFeatures]]:
+    """Begin here; start workers when they would save more time than they take to start."""
+    from napari_xfelsort.core.features.parallel import blocks_by_workers
+    from napari_xfelsort.core.sorting.pools import usable_cores
+
+    cores, start = usable_cores(), time.monotonic()
+    waiting = deque(blocks)
+    while waiting:
+        block = waiting.popleft()
+        yield block, reader.read(block)
+        spent = time.monotonic() - start
+        left = spent / (len(blocks) - len(waiting)) * len(waiting)
+        if spent > _LOOK_SECONDS and left * (1 - 1 / cores) > _START_SECONDS:
+            break
+    done = set()
+    try:
+        if waiting:
+            workers = min(cores, len(waiting))
+            for block, read in blocks_by_workers(
+                reader.stack, reader.extractor, list(waiting), workers
+            ):
+                done.add(id(block))
+                yield block, read
+    except ClusterError as error:
+        _log.warning("features are read without worker processes: %s", error)
+        for block in waiting:
+            if id(block) not in done:
+                yield block, reader.read(block)

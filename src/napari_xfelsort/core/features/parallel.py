@@ -1,0 +1,125 @@
+"""Features of blocks of events by worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_xfelsort.core.errors import ClusterError
+from napari_xfelsort.core.features.extractor import FeatureExtractor
+from napari_xfelsort.core.features.table import BlockFeatures, FeatureReader
+from napari_xfelsort.core.mask import PixelMask
+from napari_xfelsort.core.stack import EventBlock, EventStack
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.geometry import Geometry
+    from napari_xfelsort.core.source import EventSource
+
+
+@dataclass(eq=False)
+class _Shared:
+    """What all blocks have in common; sent to each worker once, keeps the last file open."""
+
+    extractor: FeatureExtractor
+    geometry: Geometry | None
+    mask: PixelMask | None
+    dtype: np.dtype[Any]
+    _kept: tuple[EventSource, FeatureReader] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_kept": None}
+
+    def reader(self, source: EventSource) -> FeatureReader:
+        """The reader of the stack of this source alone."""
+        kept = self._kept
+        if kept is None or kept[0] is not source:
+            stack = EventStack([source], geometry=self.geometry, mask=self.mask)
+            stack.dtype = self.dtype
+            kept = self._kept = (source, FeatureReader(stack, self.extractor))
+        return kept[1]
+
+
+def _read_block(shared: _Shared, source: EventSource, indices: Any) -> BlockFeatures:
+    """What a worker does. The stack has this source alone, so indices are positions."""
+    return shared.reader(source).read(EventBlock(source, indices, indices))
+
+
+def blocks_by_workers(
+    stack: EventStack,
+    extractor: FeatureExtractor,
+    blocks: Sequence[EventBlock],
+    workers: int,
+) -> Iterator[tuple[EventBlock, BlockFeatures]]:
+    """Features of blocks, each as it is done.
+
+    Parameters
+    ----------
+    stack : EventStack
+        Where the blocks are from.
+    extractor : FeatureExtractor
+        What to compute.
+    blocks : sequence of EventBlock
+        File by file.
+    workers : int
+        Processes to start.
+
+    Raises
+    ------
+    ClusterError
+        If processes cannot be started, or die.
+    """
+    from napari_xfelsort.core.sorting.pools import local_client
+
+    shared = _Shared(extractor, stack.geometry, stack.user_mask, stack.dtype)
+    with local_client(workers) as client:
+        yield from _run(client, shared, blocks, 2 * workers + 2)
+
+
+def _run(
+    client: Any, shared: _Shared, blocks: Sequence[EventBlock], most: int
+) -> Iterator[tuple[EventBlock, BlockFeatures]]:
+    from distributed import as_completed
+
+    common = client.scatter(shared, broadcast=True, hash=False)
+    waiting = iter(blocks)
+    running: dict[Any, EventBlock] = {}
+    sent: tuple[EventSource, Any] | None = None
+    completed = as_completed(loop=client.loop)
+
+    def submit() -> None:
+        nonlocal sent
+        block = next(waiting, None)
+        if block is None:
+            return
+        if sent is None or sent[0] is not block.source:
+            sent = (block.source, client.scatter(block.source, hash=False))
+        future = client.submit(_read_block, common, sent[1], block.indices, pure=False)
+        running[future.key] = block
+        completed.add(future)
+
+    for _ in range(most):
+        submit()
+    while running:
+        future = next(completed)
+        block = running.pop(future.key)
+        yield block, _outcome(future)
+        submit()
+
+
+def _outcome(future: Any) -> BlockFeatures:
+    if future.status == "finished":
+        result: BlockFeatures = future.result()
+        return result
+    error = None
+    with suppress(Exception):
+        error = future.exception()
+    if error is None or type(error).__name__ in ("KilledWorker", "CancelledError"):
+        raise ClusterError(
+            "A worker process died while features were read; there may be too little memory. "
+            "With workers=0 they are read without others."
+        )
+    raise error
