@@ -141,6 +141,15 @@ class TrainSettings(FeatureSettings):
         minimum=0,
         maximum=1e3,
     )
+    workers: int | None = setting(
+        None,
+        "processes that read the labelled events; automatic when not given",
+        minimum=0,
+        maximum=1024,
+    )
+    cache: bool = setting(
+        True, "keep the features on disk, so that training again on these events reads no frame"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,7 @@ import numpy as np
 import napari_xfelsort
 from napari_xfelsort.core.errors import SettingsError, TrainingError
 from napari_xfelsort.core.estimators import known_probabilities
+from napari_xfelsort.core.feature_cache import cached_table
 from napari_xfelsort.core.features import FeatureExtractor, Progress, extract_stack
 from napari_xfelsort.core.learning.advice import advice
 from napari_xfelsort.core.learning.judging import Judged, judge
@@ -177,7 +178,8 @@ def prepare(
     _check_rule(settings, labelled.class_names, positive)
     extractor = FeatureExtractor.for_stack(settings.features, region, stack)
     _check_memory(len(labelled.positions), extractor.n_features)
-    table = extract_stack(stack, labelled.positions, extractor, progress)
+    read = cached_table if settings.cache else extract_stack
+    table = read(stack, labelled.positions, extractor, progress, settings.workers)
     data = labelled._replace(matrix=table.matrix).without(table.failed)
     constant = _constant_features(data, region)
     division = split_events(

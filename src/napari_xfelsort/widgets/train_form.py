@@ -21,6 +21,17 @@ _OF_MODELS = {
     "C": ("logistic_regression",),
     "class_weight": ("logistic_regression", "decision_tree", "random_forest"),
 }
+#: Settings that only some kinds of features have.
+_OF_KINDS = {
+    "bin": ("pixels",),
+    "profile_axis": ("profile",),
+    "profile_statistic": ("profile",),
+    "radial_axis": ("radial",),
+    "radial_bins": ("radial",),
+    "radial_statistics": ("radial",),
+    "quantiles": ("quantiles",),
+    "metadata": ("metadata",),
+}
 
 
 class TrainForm(SettingsForm):
@@ -30,7 +41,7 @@ class TrainForm(SettingsForm):
         self.share = FloatSpinBox(min=1, max=99, step=0.1, value=30)
         super().__init__(
             TrainSettings,
-            first=("model", "threshold", "split"),
+            first=("model", "kinds", "threshold", "split"),
             leave_out=("train_share", "test_share"),
             offers={"threshold": THRESHOLD_RULES},
         )
@@ -70,5 +81,16 @@ class TrainForm(SettingsForm):
         model = self.inputs["model"].value()
         for name, models in _OF_MODELS.items():
             self.enable(name, model in models)
+        self._enable_what_features_need()
         rule = self.inputs["threshold"].value()
         self.enable("recall", rule == "high_recall")
+
+    def _enable_what_features_need(self) -> None:
+        kinds = set(self.inputs["kinds"].value())
+        for name, needed in _OF_KINDS.items():
+            self.enable(name, bool(kinds & set(needed)))
+        blocks = "pixels" in kinds and self.inputs["bin"].value() > 1
+        self.enable("bin_statistic", blocks)
+        in_rings = "radial" in kinds and "fraction" in self.inputs["radial_statistics"].value()
+        self.enable("above", "intensity" in kinds or in_rings)
+        self.enable("incoming", self.inputs["normalise"].value() == "incoming")
