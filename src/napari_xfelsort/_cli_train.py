@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +15,17 @@ from napari_xfelsort.cli_options import (
     MaskOption,
     settings_options,
 )
-from napari_xfelsort.cli_progress import progress
-from napari_xfelsort.cli_support import Status, guarded, say, tell_problems
-from napari_xfelsort.core.errors import OutputError, RegionError
-from napari_xfelsort.core.train_settings import TrainSettings
+from napari_xfelsort.cli_progress import Report, progress
+from napari_xfelsort.cli_support import (
+    Status,
+    complain,
+    guarded,
+    plural,
+    say,
+    tell_problems,
+)
+from napari_xfelsort.core.errors import OutputError, RegionError, SettingsError
+from napari_xfelsort.core.train_settings import MODELS, TrainSettings
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
@@ -55,6 +63,23 @@ def train(
             "--test", help="Share of them that is only used to test (%).", show_default="30"
         ),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Train every algorithm on the same events, show them side by side, and save the "
+            "best by cross-validation.",
+        ),
+    ] = False,
+    save_all: Annotated[
+        bool,
+        typer.Option(
+            "--save-all", help="With --compare: save every model, as NAME-ALGORITHM.xfelmodel."
+        ),
+    ] = False,
+    mistakes: Annotated[
+        bool, typer.Option("--mistakes", help="List events of the test share decided wrongly.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a model file that exists.")
     ] = False,
@@ -63,23 +88,54 @@ def train(
 
     Prints the confusion matrix and the classification report of the test share.
     """
-    from napari_xfelsort.core.training import train_with
+    from napari_xfelsort.core.learning.comparison import compare_prepared
+    from napari_xfelsort.core.learning.model_text import mistakes_text
+    from napari_xfelsort.core.training import prepare, train_prepared
     from napari_xfelsort.readers import open_stack
 
     settings = with_shares(settings, train_percent, test_percent)
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists already; choose another name or use --overwrite.")
+    if save_all and not compare:
+        raise SettingsError("--save-all saves what --compare trains; give both.")
+    files = {"": out} | (_files_of_all(out) if save_all else {})
+    for file in files.values():
+        if file.exists() and not overwrite:
+            raise OutputError(f"{file} exists already; choose another name or use --overwrite.")
     stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
     tell_problems(stack.problems)
     try:
         with progress("Reading labelled events") as report:
-            model = train_with(stack, labels, settings, region, report)
+            prepared = prepare(stack, labels, settings, region, report)
     except RegionError as error:
         raise with_offer(error, stack) from error
+    if compare:
+        with progress("Training", "fits") as report:
+            compared = compare_prepared(prepared, settings, fit_progress=report)
+        model = compared.best
+        say(compared.text() + "\n")
+        for row in compared.rows:
+            if save_all and row.model is not None:
+                row.model.save(files[row.name], overwrite=overwrite)
+                say(f"Model: {files[row.name]}")
+    else:
+        if settings.planned_fits > 1:
+            complain(f"{plural(settings.planned_fits, 'fit')} to do.")
+        with _fits(settings) as report:
+            model = train_prepared(prepared, settings, report)
     model.save(out, overwrite=overwrite)
     say(model.report_text())
+    if mistakes and (text := mistakes_text(model)):
+        say(f"\nDecided wrongly, the surest first:\n{text}")
     say(f"\nModel: {out}")
     return Status.SOME_FAILED if stack.problems else Status.DONE
+
+
+def _files_of_all(out: Path) -> dict[str, Path]:
+    return {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in MODELS}
+
+
+def _fits(settings: TrainSettings) -> AbstractContextManager[Report | None]:
+    """Progress of fits, where there are several."""
+    return progress("Training", "fits") if settings.planned_fits > 1 else nullcontext()
 
 
 def with_shares(
