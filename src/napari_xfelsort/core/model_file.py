@@ -123,6 +123,9 @@ def _description(data: bytes, name: str) -> dict[str, Any]:
         raise ModelError(f"The description in {name} cannot be read: {error}.") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ModelError(f"{name} is no model file of this program.")
+    if values.get("version") == 1 and values["version"] is not True:
+        # Before there were calibration and bands of unsure events.
+        return {"band": None, "margin": 0.0, "calibration": None, **values}
     if values.get("version") != VERSION:
         raise ModelError(
             f"{name} has version {values.get('version')!r} of the model file, and this program "
