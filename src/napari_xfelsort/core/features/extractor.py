@@ -278,7 +278,7 @@ class FeatureExtractor:
                 for kind, values in found.items():
                     matrix[:, self.columns[kind]] = values
         if list(found) != ["pixels"] or self.settings.normalise != "none":
-            usable = usable & np.isfinite(matrix).all(axis=1)
+            usable = usable & _finite_rows(matrix)
         if not usable.all():
             matrix[~usable] = np.nan
         return matrix
@@ -413,6 +413,15 @@ class FeatureExtractor:
 def _positive(divisors: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
         return np.where(divisors > 0, divisors, np.nan)
+
+
+def _finite_rows(matrix: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Rows of finite numbers only."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(matrix.sum(axis=1))
+    for k in np.flatnonzero(~finite):  # where large numbers add up to infinity, look at each
+        finite[k] = np.isfinite(matrix[k]).all()
+    return finite
 
 
 def _chunks(
