@@ -13,6 +13,7 @@ import typer
 from napari_xfelsort import (
     __version__,
     _cli_demo,
+    _cli_export,
     _cli_info,
     _cli_label,
     _cli_models,
@@ -43,6 +44,7 @@ app.command()(_cli_profile.profile)
 app.command()(_cli_train.train)
 app.command()(_cli_models.models)
 app.command()(_cli_sort.sort)
+app.command()(_cli_export.export)
 app.command()(_cli_demo.demo)
 app.add_typer(_cli_simulate.app, name="simulate")
 

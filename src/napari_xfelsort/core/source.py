@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,51 @@ from napari_xfelsort.core.mask import PixelMask
 
 #: A rectangular part of a raw frame: one slice for each axis of the raw shape.
 Window = tuple[slice, ...]
+
+
+class StoredFrame(NamedTuple):
+    """Where in an HDF5 file a frame lies, to be shown from another file.
+
+    Attributes
+    ----------
+    file : str
+        The file that holds the pixels, absolute.
+    dataset : str
+        Path in it.
+    shape : tuple of int
+        Of the whole dataset.
+    dtype : numpy.dtype
+        As stored.
+    where : tuple of int or slice
+        Index expression of the frame in the dataset.
+    """
+
+    file: str
+    dataset: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    where: tuple[int | slice, ...]
+
+
+class PackedFrame(NamedTuple):
+    """A frame as it is packed in an HDF5 file.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+        As stored.
+    chunk : tuple of int
+        Shape of a chunk, in the frame.
+    filters : tuple of (int, int, tuple of int)
+        Number, flags and parameters of each filter, in their order.
+    parts : list of (tuple of int, int, bytes)
+        Offset in the frame, filter mask and content of each chunk.
+    """
+
+    dtype: np.dtype[Any]
+    chunk: tuple[int, ...]
+    filters: tuple[tuple[int, int, tuple[int, ...]], ...]
+    parts: list[tuple[tuple[int, ...], int, bytes]]
 
 
 class EventSource(ABC):
@@ -162,6 +207,14 @@ class EventSource(ABC):
     def close(self) -> None:
         """Let go of open files; reading opens them again."""
         return
+
+    def stored(self, i: int) -> StoredFrame | None:
+        """Where frame ``i`` lies in an HDF5 file; None when not in one piece of one dataset."""
+        return None
+
+    def packed(self, i: int) -> PackedFrame | None:
+        """Frame ``i`` as it is packed, for a copy without unpacking; None when not possible."""
+        return None
 
     def metadata(self, i: int) -> dict[str, Any]:
         """What else the file says of event ``i``: ids, times, motor positions."""

@@ -15,8 +15,8 @@ from napari_xfelsort.core.errors import Problem, UnreadableFileError
 from napari_xfelsort.core.events import EventId, Peaks, event_string
 from napari_xfelsort.core.geometry.header import HeaderValue
 from napari_xfelsort.core.mask import PixelMask, Reason
-from napari_xfelsort.core.source import EventSource, Window
-from napari_xfelsort.readers import hdf5
+from napari_xfelsort.core.source import EventSource, PackedFrame, StoredFrame, Window
+from napari_xfelsort.readers import hdf5, packing
 from napari_xfelsort.readers.indexing import (
     axes_of,
     fill_path,
@@ -215,6 +215,20 @@ class Hdf5Source(EventSource):
             except (UnreadableFileError, OSError, ValueError, RuntimeError, IndexError):
                 pass
         return super().read_many(indices, window)  # names the event that fails
+
+    def stored(self, i: int) -> StoredFrame | None:
+        segment, k = self._locate(i)
+        if len(segment.datasets) > 1:
+            return None
+        with hdf5.POOL.borrow(self.file) as opened:
+            return packing.stored_frame(opened.dataset(segment.datasets[0]), segment, k)
+
+    def packed(self, i: int) -> PackedFrame | None:
+        segment, k = self._locate(i)
+        if len(segment.datasets) > 1:
+            return None
+        with hdf5.POOL.borrow(self.file) as opened:
+            return packing.packed_frame(opened.dataset(segment.datasets[0]), segment, k)
 
     def _as_run(self, indices: Sequence[int]) -> tuple[Segment, int] | None:
         if len(indices) < 2 or indices[-1] - indices[0] != len(indices) - 1:

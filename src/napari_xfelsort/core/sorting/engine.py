@@ -212,6 +212,7 @@ class _Run:
             self.key,
             [plan.name for plan in self.plans],
             outputs,
+            self.list_names,
             lambda identity, n: plans[identity].first(n),
             overwrite or growth.continues,
             datetime.now(UTC).isoformat(timespec="seconds"),

@@ -79,6 +79,24 @@ def list_names(class_names: Sequence[str]) -> dict[str, str]:
     return {**names, UNSURE: f"{UNSURE}.lst"}
 
 
+def read_list_names(folder: Path) -> dict[str, str]:
+    """File name of the list of each class of a sort, as `list_names` gave them.
+
+    Raises
+    ------
+    OutputError
+        If the folder's state cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        names = json.loads(path.read_bytes())["lists"]
+        return {str(name): os.path.basename(str(file)) for name, file in names.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise OutputError(
+            f"{path} cannot be read or is of another version; sort into it again."
+        ) from error
+
+
 def table_names(inputs: Sequence[InputName], known: dict[Identity, str]) -> dict[Identity, str]:
     """Name of the table of each source, without ``.csv``.
 
@@ -160,6 +178,7 @@ class OutFolder:
         key: dict[str, str],
         inputs: Sequence[InputName],
         outputs: Sequence[str],
+        lists: dict[str, str],
         first: Callable[[Identity, int], str],
         overwrite: bool,
         started: str,
@@ -174,6 +193,8 @@ class OutFolder:
             What will be sorted.
         outputs : sequence of str
             Names of the files beside the tables.
+        lists : dict of str
+            Which of them is the list of which class.
         first : callable
             Digest of the first so many events of an input, by its identity.
         overwrite : bool
@@ -213,6 +234,7 @@ class OutFolder:
             "inputs": [asdict(entry) for entry in inputs],
             "tables": [[*identity, name] for identity, name in names.items()],
             "outputs": list(outputs),
+            "lists": lists,
         }
         write_text_atomic(self.path / MANIFEST, json.dumps(manifest), overwrite=True)
         return names, started
