@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_xfelsort.cli_support import Status, guarded, say, table
-from napari_xfelsort.core.learning.comparison import difference
+from napari_xfelsort.core.learning.comparison import difference, difference_text
 from napari_xfelsort.core.learning.model_text import (
     interval_text,
     mistakes_text,
@@ -96,14 +96,9 @@ def _against(name: str, model: Model, first_name: str, first: Model) -> str:
             f"{name} was not tested with the same events as {first_name}, so their numbers say "
             "little of which is better."
         )
-    span = (
-        ""
-        if gain.interval is None
-        else (f" (95 % interval {100 * gain.interval[0]:+.1f} to {100 * gain.interval[1]:+.1f})")
-    )
     return (
-        f"{name} less {first_name}, on the same test events: accuracy {100 * gain.accuracy:+.1f} "
-        f"%{span}; equally good models differ so much with probability {gain.p_value:.2g} "
+        f"{name} less {first_name}, on the same test events: accuracy in % "
+        f"{difference_text(gain)}; equally good models differ so much with probability {gain.p_value:.2g} "
         "(McNemar)."
     )
 

@@ -118,7 +118,7 @@ def train(
                 say(f"Model: {files[row.name]}")
     else:
         if settings.planned_fits > 1:
-            complain(f"{plural(settings.planned_fits, 'fit')} to do.")
+            complain(f"Up to {plural(settings.planned_fits, 'fit')} to do.")
         with _fits(settings) as report:
             model = train_prepared(prepared, settings, report)
     model.save(out, overwrite=overwrite)

@@ -91,7 +91,7 @@ class Comparison:
         """The comparison as a table for the terminal."""
         header = [
             "model", "cross-validated F1 %", "accuracy %", "F1 %", "AUC %",
-            "less than best %", "p", "fit s", "us/event",
+            "accuracy to best %", "p", "fit s", "us/event",
         ]  # fmt: skip
         rows = [header, *(_cells(row) for row in self.rows)]
         failed = [f"{_words(row.name)}: {row.why_not}" for row in self.rows if row.why_not]
@@ -201,6 +201,14 @@ def difference(first: Model, second: Model) -> Difference | None:
     return Difference(float(gain.mean()), interval, mcnemar(only_a, only_b))
 
 
+def difference_text(gain: Difference) -> str:
+    """A difference of accuracies in percent: ``+2.0 (-1.0 to +5.0)``."""
+    text = f"{100 * gain.accuracy:+.1f}"
+    if gain.interval is not None:
+        text += f" ({100 * gain.interval[0]:+.1f} to {100 * gain.interval[1]:+.1f})"
+    return text
+
+
 def _settings_for(settings: TrainSettings, name: str) -> TrainSettings:
     search = settings.search if has_grid(settings.search, name) else "none"
     try:
@@ -234,7 +242,7 @@ def _cells(row: Compared) -> list[str]:
     auc = interval_text(curves[0]["auc"], spans["auc"]) if len(curves) == 1 else "-"
     less, p = "", ""
     if row.to_best is not None:
-        less = interval_text(row.to_best.accuracy, row.to_best.interval)
+        less = difference_text(row.to_best)
         p = f"{row.to_best.p_value:.2g}"
     return [
         _words(row.name),

@@ -29,7 +29,20 @@ def roc_auc(
         How often each event counts.
     """
     weight = np.ones(len(scores)) if weights is None else weights.astype(np.float64)
+    level = score_levels(scores)
+    return level_auc(level, positive, weight)
+
+
+def score_levels(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Number of each event's score among the different scores, in rising order."""
     _, level = np.unique(scores, return_inverse=True)
+    return level.astype(np.int64)
+
+
+def level_auc(
+    level: NDArray[np.int64], positive: NDArray[np.bool_], weight: NDArray[np.float64]
+) -> float:
+    """Area under the ROC curve from `score_levels`, with a weight for each event."""
     n = int(level.max()) + 1 if len(level) else 0
     hits = np.bincount(level, weight * positive, n)
     misses = np.bincount(level, weight * ~positive, n)

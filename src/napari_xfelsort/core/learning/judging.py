@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.learning.curves import brier, class_curves, reliability, roc_auc
+from napari_xfelsort.core.learning.curves import (
+    brier,
+    class_curves,
+    level_auc,
+    reliability,
+    score_levels,
+)
 from napari_xfelsort.core.learning.intervals import (
     LEVEL,
     Interval,
@@ -127,9 +133,12 @@ def intervals_of(
     auc: Interval = None
     if rule.positive is not None:
         column = class_names.index(rule.positive)
-        scores, positive = judged.probabilities[:, column], true == column
+        level, positive = score_levels(judged.probabilities[:, column]), true == column
         auc = bootstrap(
-            lambda weights: roc_auc(scores, positive, weights), groups, seed, _CURVE_RESAMPLES
+            lambda weights: level_auc(level, positive, weights.astype(np.float64)),
+            groups,
+            seed,
+            _CURVE_RESAMPLES,
         )
     hits, support, columns = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     return {
