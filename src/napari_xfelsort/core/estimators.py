@@ -53,7 +53,7 @@ def make_estimator(
     from sklearn.preprocessing import StandardScaler
 
     n_train = len(classes)
-    classifier = _classifier(settings, len(np.unique(classes)), dict(parameters or {}))
+    classifier = _classifier(settings, classes, dict(parameters or {}))
     neighbours = getattr(classifier, "n_neighbors", 0)
     if neighbours > n_train:
         raise TrainingError(
@@ -78,8 +78,10 @@ def make_estimator(
     return make_pipeline(*before, classifier)
 
 
-def _classifier(settings: TrainSettings, n_classes: int, parameters: dict[str, Any]) -> Any:
-    made = _MAKERS[settings.model](settings, n_classes)
+def _classifier(
+    settings: TrainSettings, classes: NDArray[np.int64], parameters: dict[str, Any]
+) -> Any:
+    made = _MAKERS[settings.model](settings, classes)
     if settings.model == "logistic_regression" and "penalty" in parameters:
         l1 = parameters.pop("penalty") == "l1"
         parameters |= {"l1_ratio": float(l1), "solver": "saga" if l1 else "lbfgs"}
@@ -90,7 +92,7 @@ def _weight(settings: TrainSettings) -> str | None:
     return None if settings.class_weight == "none" else settings.class_weight
 
 
-def _logistic_regression(settings: TrainSettings, n_classes: int) -> Any:
+def _logistic_regression(settings: TrainSettings, classes: NDArray[np.int64]) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(
@@ -98,14 +100,14 @@ def _logistic_regression(settings: TrainSettings, n_classes: int) -> Any:
     )
 
 
-def _nearest_neighbours(settings: TrainSettings, n_classes: int) -> Any:
+def _nearest_neighbours(settings: TrainSettings, classes: NDArray[np.int64]) -> Any:
     from sklearn.neighbors import KNeighborsClassifier
 
     # Trees of neighbours gain nothing in so many dimensions.
     return KNeighborsClassifier(n_neighbors=settings.n_neighbors, algorithm="brute")
 
 
-def _decision_tree(settings: TrainSettings, n_classes: int) -> Any:
+def _decision_tree(settings: TrainSettings, classes: NDArray[np.int64]) -> Any:
     from sklearn.tree import DecisionTreeClassifier
 
     return DecisionTreeClassifier(
@@ -113,7 +115,7 @@ def _decision_tree(settings: TrainSettings, n_classes: int) -> Any:
     )
 
 
-def _random_forest(settings: TrainSettings, n_classes: int) -> Any:
+def _random_forest(settings: TrainSettings, classes: NDArray[np.int64]) -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
     return RandomForestClassifier(
@@ -125,7 +127,7 @@ def _random_forest(settings: TrainSettings, n_classes: int) -> Any:
     )
 
 
-def _linear_svm(settings: TrainSettings, n_classes: int) -> Any:
+def _linear_svm(settings: TrainSettings, classes: NDArray[np.int64]) -> Any:
     from sklearn.svm import LinearSVC
 
     return LinearSVC(
@@ -133,16 +135,20 @@ def _linear_svm(settings: TrainSettings, n_classes: int) -> Any:
     )
 
 
-def _naive_bayes(settings: TrainSettings, n_classes: int) -> Any:
+def _naive_bayes(settings: TrainSettings, classes: NDArray[np.int64]) -> Any:
     from sklearn.naive_bayes import GaussianNB
 
     # It has no class weights, but rare classes count as much with even priors.
+    n_classes = len(np.unique(classes))
     even = None if settings.class_weight == "none" else [1 / n_classes] * n_classes
     return GaussianNB(var_smoothing=settings.var_smoothing, priors=even)
 
 
-def _gradient_boosting(settings: TrainSettings, n_classes: int) -> Any:
+def _gradient_boosting(settings: TrainSettings, classes: NDArray[np.int64]) -> Any:
+    # Its usual 20 events a leaf learn nothing of a few dozen labels.
+    least = max(1, min(20, len(classes) // 20))
     return BoostedTrees(
+        min_samples_leaf=least,
         learning_rate=settings.learning_rate,
         max_iter=settings.n_estimators,
         max_depth=settings.max_depth,
@@ -151,7 +157,7 @@ def _gradient_boosting(settings: TrainSettings, n_classes: int) -> Any:
     )
 
 
-_MAKERS: dict[str, Callable[[TrainSettings, int], Any]] = {
+_MAKERS: dict[str, Callable[[TrainSettings, NDArray[np.int64]], Any]] = {
     "logistic_regression": _logistic_regression,
     "k_nearest_neighbours": _nearest_neighbours,
     "decision_tree": _decision_tree,
