@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import uuid
 from pathlib import Path
 
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing is read from, or left in, the caches of the user."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XFELSORT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tests have their caches."""
+    return tmp_path_factory.mktemp("caches")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept from test to test, or read from or left in the caches of the user."""
+    monkeypatch.setenv("XFELSORT_CACHE", str(caches / uuid.uuid4().hex))
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,9 @@ class Example(Settings):
     name: str = setting("x", "a name")
     on: bool = setting(True, "whether")
     sizes: tuple[float, ...] = setting((1.0, 2.5), "sizes")
+    fruit: tuple[str, ...] = setting(
+        ("red_apple",), "which fruit", choices=("red_apple", "pear", "plum")
+    )
 
 
 @dataclass(frozen=True)
@@ -297,3 +300,16 @@ def test_a_folder_that_is_not_there_is_told(form, qtbot, monkeypatch, tmp_path):
 def test_types_without_an_input_are_refused(qtbot):
     with pytest.raises(TypeError, match="no input"):
         SettingsForm(Odd)
+
+
+def test_several_choices_are_boxes_to_tick(form, qtbot):
+    boxes = {name: form.findChild(QCheckBox, f"fruit_{name}") for name in ("red_apple", "plum")}
+    assert boxes["red_apple"].text() == "red apple"
+    with qtbot.waitSignal(form.changed):
+        qtbot.mouseClick(boxes["plum"], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    assert form.settings().fruit == ("red_apple", "plum")
+    form.set_settings(Example(fruit=("pear",)))
+    assert not any(box.isChecked() for box in boxes.values())
+    assert form.settings().fruit == ("pear",)
+    form.reset()
+    assert form.settings() == Example()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
@@ -82,6 +83,12 @@ def train(dock, qtbot):
 def choose(dock, name, text):
     box = dock.findChild(QComboBox, name)
     box.setCurrentIndex(box.findText(text))
+
+
+def tick(dock, qtbot, name):
+    """Click on the box itself, which is left of its text."""
+    box = dock.findChild(QCheckBox, name)
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))
 
 
 def drawn_numbers(dock):
@@ -158,6 +165,52 @@ def test_only_settings_that_matter_can_be_entered(ready):
     choose(ready, "model", "logistic regression")
     ready.findChild(QComboBox, "threshold").setCurrentText("high_recall")
     assert enabled() == {"C", "class_weight", "recall"}
+
+
+def test_only_settings_of_the_kinds_of_features_can_be_entered(ready, qtbot):
+    names = (
+        "bin",
+        "bin_statistic",
+        "profile_axis",
+        "radial_bins",
+        "above",
+        "quantiles",
+        "metadata",
+        "incoming",
+    )
+
+    def enabled():
+        return {name for name in names if ready.form.inputs[name].isEnabled()}
+
+    ready.findChild(QCollapsible).expand(animate=False)
+    assert enabled() == {"bin", "bin_statistic"}  # blocks of 8 pixels
+    tick(ready, qtbot, "kinds_radial")
+    tick(ready, qtbot, "kinds_quantiles")
+    tick(ready, qtbot, "kinds_pixels")
+    assert enabled() == {"radial_bins", "quantiles"}
+    tick(ready, qtbot, "radial_statistics_fraction")
+    assert enabled() == {"radial_bins", "quantiles", "above"}
+    choose(ready, "normalise", "incoming")
+    assert "incoming" in enabled()
+    assert "name of the number" in ready.form.message.text()
+    choose(ready, "normalise", "mean")
+    assert ready.form.message.text() == ""
+    settings = ready.form.settings()
+    assert settings.kinds == ("radial", "quantiles")
+    assert settings.radial_statistics == ("mean", "fraction")
+
+
+def test_without_a_kind_of_feature(ready, qtbot):
+    tick(ready, qtbot, "kinds_pixels")
+    assert "kinds is empty" in ready.form.message.text()
+
+
+def test_training_on_rings_and_peaks(ready, qtbot):
+    for name in ("kinds_pixels", "kinds_radial", "kinds_intensity"):
+        tick(ready, qtbot, name)
+    train(ready, qtbot)
+    assert ready.model.features.kinds == ("radial", "intensity")
+    assert ready.model.places.radial is not None
 
 
 def test_the_share_belongs_to_the_settings(ready, qtbot):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import RegionError
 from napari_xfelsort.core.features.blocks import without_bad
+from napari_xfelsort.core.features.naming import Described
 from napari_xfelsort.core.features.pixels import Pixels, impute
 from napari_xfelsort.core.features.places import FeaturePlaces, PixelBins, find_places
 from napari_xfelsort.core.features.settings import PIXEL_KINDS, FeatureSettings
@@ -23,7 +24,6 @@ from napari_xfelsort.core.features.statistics import (
 )
 from napari_xfelsort.core.features.stored import (
     PEAK_NAMES,
-    RADIUS_NAME,
     StoredEvent,
     metadata_features,
     peak_features,
@@ -288,61 +288,18 @@ class FeatureExtractor:
     @property
     def names(self) -> list[str]:
         """What each feature is, in words."""
-        return [name for kind in self.settings.kinds for name in self._names(kind)]
+        return [name for kind in self.settings.kinds for name in self._described(kind).names()]
 
     @property
     def units(self) -> list[str]:
         """The unit of each feature, empty where it has none or the file does not say."""
-        return [unit for kind in self.settings.kinds for unit in self._units(kind)]
+        return [unit for kind in self.settings.kinds for unit in self._described(kind).units()]
 
-    def _names(self, kind: str) -> list[str]:
-        if kind == "pixels":
-            side, what = self.settings.bin, "pixel"
-            if side > 1:
-                what = f"{self.settings.bin_statistic} of {side} x {side} pixels from"
-            return [f"{what} {','.join(map(str, at))}" for at in self._blocks.corners().tolist()]
-        if kind in self._binned:
-            return self._bin_names(kind)
-        if kind == "intensity":
-            return [*INTENSITY_NAMES, f"fraction above {self.settings.above:g}"]
-        if kind == "quantiles":
-            return [f"quantile {q:g}" for q in self.settings.quantiles]
-        if kind == "peaks":
-            return [*PEAK_NAMES, *([] if self.places.radius is None else [RADIUS_NAME])]
-        return list(self.settings.metadata)
-
-    def _bin_names(self, kind: str) -> list[str]:
-        positions = self._bins(kind).positions.tolist()
-        if kind == "profile":
-            axis, what = self.settings.profile_axis, self.settings.profile_statistic
-            return [f"{what} at {axis} {position:g}" for position in positions]
-        unit = "pixels" if self.settings.radial_axis == "pixels" else "1/angstrom"
-        words = {"sd": "standard deviation", "fraction": f"fraction above {self.settings.above:g}"}
-        return [
-            f"{words.get(statistic, statistic)} of ring {position:.4g} {unit}"
-            for statistic in self.settings.radial_statistics
-            for position in positions
-        ]
-
-    def _units(self, kind: str) -> list[str]:
-        value = {"none": "ADU", "incoming": f"ADU / {self.settings.incoming}"}.get(
-            self.settings.normalise, f"event's {self.settings.normalise}"
-        )
-        if kind == "intensity":
-            return [value] * 4 + [""] * 3
-        if kind == "radial":
-            n = self._binned[kind].n
-            parts = [
-                [value if what != "fraction" else ""] * n
-                for what in self.settings.radial_statistics
-            ]
-            return [unit for part in parts for unit in part]
-        if kind == "peaks":
-            return ["peaks", *[value] * 3, *([] if self.places.radius is None else ["pixels"])]
-        if kind == "metadata":
-            known = {"photon_energy": "eV", "camera_length": "m"}
-            return [known.get(name, "") for name in self.settings.metadata]
-        return [value] * self._count(kind)
+    def _described(self, kind: str) -> Described:
+        positions = self._bins(kind).positions if kind in self._binned else np.empty(0)
+        corners = self._blocks.corners() if kind == "pixels" else np.empty((0, 0), np.int64)
+        has_radius = self.places.radius is not None
+        return Described(self.settings, kind, positions, corners, has_radius)
 
     @property
     def pixel_kinds(self) -> tuple[str, ...]:
@@ -418,7 +375,7 @@ def _positive(divisors: NDArray[np.float64]) -> NDArray[np.float64]:
 def _finite_rows(matrix: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Rows of finite numbers only."""
     with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(matrix.sum(axis=1))
+        finite = np.asarray(np.isfinite(matrix.sum(axis=1)))
     for k in np.flatnonzero(~finite):  # where large numbers add up to infinity, look at each
         finite[k] = np.isfinite(matrix[k]).all()
     return finite

@@ -96,7 +96,9 @@ class FeatureSettings(Settings):
         "value; may be several",
         choices=RADIAL_STATISTICS,
     )
-    above: float = setting(0.0, "value that fractions are counted above", unit="ADU")
+    above: float = setting(
+        0.0, "value, after dividing, that fractions are counted above", unit="ADU"
+    )
     quantiles: tuple[float, ...] = setting(
         (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99),
         "quantiles of the region's values; may be several",
