@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_xfelsort.core.errors import LabelError, ListError, NoEventsError, SettingsError
-from napari_xfelsort.core.label_classes import split_label
+from napari_xfelsort.core.label_journal import split_label
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.sorting.folder import MANIFEST, read_list_names
 from napari_xfelsort.core.stack import EventStack

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
@@ -75,6 +77,7 @@ def _start_slurm(settings: ClusterSettings, stack: ExitStack) -> Any:
         options["interface"] = settings.interface
     try:
         cluster = stack.enter_context(jobqueue.SLURMCluster(**options))
+        _check_job(cluster.job_script(), settings.queue)
         cluster.scale(jobs=settings.jobs)
         client = stack.enter_context(Client(cluster, set_as_default=False))
         client.wait_for_workers(1, timeout=settings.wait)
@@ -91,6 +94,31 @@ def _start_slurm(settings: ClusterSettings, stack: ExitStack) -> Any:
     return client
 
 
+def _check_job(script: str, queue: str) -> None:
+    """Ask SLURM whether it would take the job, which dask would ask again and again.
+
+    Raises
+    ------
+    ClusterError
+        If it would not; says why.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".sh", encoding="utf-8") as file:
+        file.write(script)
+        file.flush()
+        try:
+            told = subprocess.run(
+                ["sbatch", "--test-only", file.name], capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError as error:
+            raise ClusterError(
+                "There is no sbatch here; run this where jobs can be submitted to SLURM."
+            ) from error
+    if told.returncode:
+        raise ClusterError(
+            f"SLURM takes no job for the queue {queue}: {' '.join(told.stderr.split())}"
+        )
+
+
 def join_mpi() -> None:
     """Give every MPI process its part; only the one that is to go on returns.
 
@@ -103,6 +131,10 @@ def join_mpi() -> None:
     ClusterError
         If there are fewer than three processes.
     """
+    import dask
+
+    if dask.config.get("scheduler-address", None) is not None:
+        return  # it joined already
     dask_mpi = _needed("dask_mpi", "dask-mpi")
     size = _needed("mpi4py.MPI", "mpi4py").COMM_WORLD.Get_size()
     if size < 3:
@@ -114,11 +146,9 @@ def join_mpi() -> None:
 
 
 def _start_mpi(stack: ExitStack) -> Any:
-    import dask
     from distributed import Client
 
-    if dask.config.get("scheduler-address", None) is None:
-        join_mpi()
+    join_mpi()
     return stack.enter_context(Client(set_as_default=False))
 
 

@@ -15,7 +15,12 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from napari_xfelsort.core.errors import ClusterError, SettingsError
-from napari_xfelsort.core.sorting.clusters import ClusterSettings, start_cluster
+from napari_xfelsort.core.sorting.clusters import (
+    MPI,
+    ClusterSettings,
+    join_mpi,
+    start_cluster,
+)
 from napari_xfelsort.core.sorting.plan import Task
 from napari_xfelsort.core.sorting.work import Context, PartResult, run_task
 from napari_xfelsort.core.source import EventSource
@@ -245,6 +250,8 @@ class Workers:
         self._client: Any = None
 
     def __enter__(self) -> Workers:
+        if self._cluster is not None and self._cluster.kind == MPI:
+            join_mpi()  # only one of the processes goes on
         return self
 
     def __exit__(self, *error: object) -> None:
