@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -143,7 +144,7 @@ def test_paths_against_distances(path, width):
     for polygon in line_polygons(path, width):
         found |= points_in_polygon(x, y, polygon)
     away = np.full(x.shape, np.inf)
-    for (x0, y0), (x1, y1) in zip(path, path[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(path):
         along = (x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)
         length = (x1 - x0) ** 2 + (y1 - y0) ** 2
         share = np.clip(along / length, 0, 1) if length else np.zeros(x.shape)
