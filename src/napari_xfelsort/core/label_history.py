@@ -75,6 +75,15 @@ class LabelHistory:
         history.store = store
         return history
 
+    def take_over(self, aside: LabelHistory) -> None:
+        """Be able to undo what was done through the history of a copy of the store.
+
+        Call it after `LabelStore.take_over`. What was done meanwhile is undone after it.
+        """
+        self._done += aside._done
+        if aside._done:
+            self._undone.clear()
+
     # -- labelling
 
     def set(self, event_id: EventId, label: str, source: str = "hand", note: str = "") -> None:

@@ -63,6 +63,10 @@ class LabelTally:
         self._labels[i] = label
         self._free[i] = label is None
 
+    def set_all(self, labels: Sequence[str | None]) -> None:
+        """Take note of the labels that all events have now."""
+        self.__init__(labels)  # type: ignore[misc]
+
     def next_unlabelled(self, after: int) -> int | None:
         """The first event without a label after event ``after``, then from the run's start.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_xfelsort.core.atomic import atomic_write
 from napari_xfelsort.core.errors import LabelError, OutputError
 from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_aside import WrittenAside
 from napari_xfelsort.core.label_journal import (
     IGNORE,
     Journal,
@@ -46,7 +47,7 @@ class ImportSummary(NamedTuple):
     repeated: dict[str, int]
 
 
-class LabelStore:
+class LabelStore(WrittenAside):
     """A folder of labels.
 
     Each label is one line of the labeller's own journal, on disk before `set` returns.
@@ -87,6 +88,7 @@ class LabelStore:
         self.folder = Path(folder)
         self.labeller = login_name() if labeller is None else labeller
         self._own = Journal.of(self.folder, self.labeller)
+        self._writing = threading.Lock()
         if self.folder.exists() and not self.folder.is_dir():
             raise LabelError(f"{self.folder} is a file; labels are kept in a folder.")
         if create:
@@ -113,10 +115,8 @@ class LabelStore:
             If a journal cannot be read.
         """
         self.warnings: list[str] = []
-        self._entries: list[LabelEntry] = []
-        self._latest: dict[EventKey, LabelEntry] = {}
-        self._said: dict[str, dict[EventKey, LabelEntry]] = {}
-        self._files: dict[str, str] = {}
+        self._entries, self._latest, self._said, self._files = [], {}, {}, {}
+        self._reading = object()
         entries: list[LabelEntry] = []
         for journal in Journal.all_in(self.folder):
             read, warnings = journal.read()
@@ -125,7 +125,7 @@ class LabelStore:
         entries.sort(key=lambda entry: entry.time)  # stable: by journal and line within a time
         self._take(entries)
 
-    def _take(self, entries: Iterable[LabelEntry]) -> None:
+    def _take(self, entries: Sequence[LabelEntry]) -> None:
         for entry in entries:
             self._entries.append(entry)
             key = self.key(entry.event)
@@ -205,19 +205,12 @@ class LabelStore:
     def _append(self, lines: Sequence[LabelLine]) -> None:
         if not lines:
             return
-        time = self._next_time(line.event for line in lines)
+        known = (self._latest.get(self.key(line.event)) for line in lines)
+        time = self._time_after(known)
         entries = [LabelEntry(time, *line, self.labeller) for line in lines]
-        self._own.append(entries)
+        with self._writing:
+            self._own.append(entries)
         self._take(entries)
-
-    def _next_time(self, events: Iterable[EventId]) -> datetime:
-        """Now, but after the labels these events have.
-
-        Clocks are set back and differ between computers; what a person did last counts.
-        """
-        known = [self._latest.get(self.key(event)) for event in events]
-        step = timedelta(microseconds=1)
-        return max([datetime.now(UTC), *(entry.time + step for entry in known if entry)])
 
     # -- asking
 
