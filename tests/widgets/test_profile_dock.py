@@ -77,9 +77,14 @@ def click(dock, name, qtbot):
     qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
 
-def fit(dock, qtbot):
-    click(dock, "fit", qtbot)
+def finish(dock, name, qtbot):
+    """Click, and wait until what that began is done."""
+    click(dock, name, qtbot)
     qtbot.waitUntil(lambda: dock.job is None, timeout=WAIT)
+
+
+def fit(dock, qtbot):
+    finish(dock, "fit", qtbot)
 
 
 def text(dock, name):
@@ -191,10 +196,9 @@ def test_without_a_run_nothing_can_be_fitted(dock):
 
 
 def test_labels_and_table_are_those_of_the_command_line(fitted, run, qtbot, tmp_path, simulated):
-    click(fitted, "apply", qtbot)
+    finish(fitted, "apply", qtbot)
     assert "rule:profile" in text(fitted, "outcome")
-    click(fitted, "save_table", qtbot)
-    qtbot.waitUntil(lambda: fitted.job is None, timeout=WAIT)
+    finish(fitted, "save_table", qtbot)
     arguments = ["profile", simulated.data, "-g", simulated.geometry, "--axis", "q"]
     arguments += ["--order", "7", "--statistic", "median"]
     arguments += ["--labels", tmp_path / "cli", "--out", tmp_path / "cli.csv"]
@@ -255,7 +259,7 @@ def test_an_end_is_typed_and_the_other_stays_exact(fitted, qtbot):
     qtbot.keyClicks(box, "2.6")
     qtbot.keyClick(box, Qt.Key.Key_Return)
     assert "empty" in text(fitted, "side_counts")
-    click(fitted, "apply", qtbot)
+    finish(fitted, "apply", qtbot)
     assert "empty" in text(fitted, "outcome")
     assert not Path(fitted.findChild(QLineEdit, "label_folder").text()).exists()
 
@@ -277,7 +281,7 @@ def test_the_good_side_is_told_and_changed_by_one_click(fitted, run, qtbot, tmp_
     qtbot.mouseClick(other, Qt.MouseButton.LeftButton, pos=QPoint(8, other.height() // 2))
     assert f"Good: the {counts.outside} events outside" in text(fitted, "meaning")
     assert f"Bad: the {counts.inside} events inside" in text(fitted, "meaning")
-    click(fitted, "apply", qtbot)
+    finish(fitted, "apply", qtbot)
     wanted = labels_of(fitted.table, fitted.ranges.ranges, "outside")
     labels = LabelStore(tmp_path / "labels", create=False).aligned(run.stack)
     assert labels == [None if label == "undecided" else label for label in wanted.tolist()]
@@ -302,23 +306,61 @@ def test_labels_by_hand_stay_unless_asked_and_all_can_be_withdrawn(fitted, run, 
     sides = inside(fitted.table, fitted.ranges.ranges)
     i = int(np.flatnonzero(sides)[0])
     LabelStore(tmp_path / "labels", "me").set(run.stack.event_id(i), "bad")
-    click(fitted, "apply", qtbot)
+    finish(fitted, "apply", qtbot)
     assert run.label_of(i) == "bad"
     assert "1 kept a label that no rule gave" in text(fitted, "outcome")
     assert not fitted.findChild(QLineEdit, "label_folder").isEnabled()
-    click(fitted, "withdraw", qtbot)
+    finish(fitted, "withdraw", qtbot)
     store = LabelStore(tmp_path / "labels", create=False)
     assert store.labels() == {run.stack.event_id(i): "bad"}
     assert run.tally.counts == {"bad": 1}
     fitted.relabel.click()
-    click(fitted, "apply", qtbot)
+    finish(fitted, "apply", qtbot)
     assert run.label_of(i) == "good"
-    click(fitted, "withdraw", qtbot)
+    finish(fitted, "withdraw", qtbot)
     assert run.label_of(i) == "bad"
 
 
+def test_labels_are_written_beside_the_window(fitted, run, qtbot, monkeypatch):
+    """Meanwhile one looks at other events, and labels by hand: that came later, and counts."""
+    finish(fitted, "apply", qtbot)
+    begun, go, threads = threading.Event(), threading.Event(), []
+    write = profile_dock.store_labels
+
+    def slow(*arguments):
+        threads.append(threading.current_thread())
+        begun.set()
+        assert go.wait(20)
+        return write(*arguments)
+
+    monkeypatch.setattr(profile_dock, "store_labels", slow)
+    other = fitted.findChild(QRadioButton, "good_outside")
+    qtbot.mouseClick(other, Qt.MouseButton.LeftButton, pos=QPoint(8, other.height() // 2))
+    wanted = labels_of(fitted.table, fitted.ranges.ranges, "outside").tolist()
+    before = [run.label_of(i) for i in range(len(run))]
+    click(fitted, "apply", qtbot)
+    qtbot.waitUntil(begun.is_set, timeout=WAIT)
+    assert threads != [threading.main_thread()]
+    assert fitted.progress.isVisibleTo(fitted)
+    assert not fitted.findChild(QPushButton, "cancel").isEnabled()
+    run.go_to(11)
+    i = next(k for k, label in enumerate(wanted) if label == "good")
+    run.set_label(i, "bad")
+    go.set()
+    qtbot.waitUntil(lambda: fitted.job is None, timeout=WAIT)
+    labels = [None if label == "undecided" else label for label in wanted]
+    labels[i] = "bad"
+    assert [run.label_of(k) for k in range(len(run))] == labels
+    assert LabelStore(run.labels.folder, create=False).aligned(run.stack) == labels
+    while run.undo() is not None:
+        if [run.label_of(k) for k in range(len(run))] == before:
+            break
+    else:
+        pytest.fail("undo does not lead back to the labels before")
+
+
 def test_nothing_to_withdraw_makes_no_folder(fitted, qtbot, tmp_path):
-    click(fitted, "withdraw", qtbot)
+    finish(fitted, "withdraw", qtbot)
     assert text(fitted, "outcome").startswith("There is no label folder")
     assert not (tmp_path / "labels").exists()
 
@@ -329,16 +371,14 @@ def test_a_table_is_replaced_only_after_asking(fitted, qtbot, tmp_path, monkeypa
     monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
     click(fitted, "save_table", qtbot)
     assert (tmp_path / "t.csv").read_text() == "mine"
-    click(fitted, "save_table", qtbot)
-    qtbot.waitUntil(lambda: fitted.job is None, timeout=WAIT)
+    finish(fitted, "save_table", qtbot)
     assert not answers
     assert len(ProfileTable.read_csv(tmp_path / "t.csv")) == 40
 
 
 def test_a_table_that_cannot_be_written_is_told(fitted, qtbot, tmp_path):
     fitted.findChild(QLineEdit, "table").setText(str(tmp_path / "none" / "t.csv"))
-    click(fitted, "save_table", qtbot)
-    qtbot.waitUntil(lambda: fitted.job is None, timeout=WAIT)
+    finish(fitted, "save_table", qtbot)
     assert "cannot be written" in text(fitted, "outcome")
 
 
