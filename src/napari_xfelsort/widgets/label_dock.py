@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QMessageBox
 from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.label_classes import ClassSet
 from napari_xfelsort.core.label_journal import check_labeller
+from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.widgets import keys
 from napari_xfelsort.widgets.class_dialog import ClassDialog
@@ -21,6 +22,7 @@ from napari_xfelsort.widgets.label_panel import (
     EventPanel,
     LabelButtons,
     StepButtons,
+    SuggestingState,
     TallyPanel,
     lay_out,
 )
@@ -33,10 +35,12 @@ from napari_xfelsort.widgets.labelling import (
     lists_writer,
 )
 from napari_xfelsort.widgets.run import Run
+from napari_xfelsort.widgets.suggesting import suggesting_of
 from napari_xfelsort.widgets.workers import Job
 
 #: What to show after an event was labelled, as the user reads it.
 NEXT, UNLABELLED, RANDOM, STAY = "next event", "next unlabelled", "random unlabelled", "stay"
+UNCERTAIN = "most uncertain"
 
 
 class LabelDock(LabelReadingDock):
@@ -65,22 +69,28 @@ class LabelDock(LabelReadingDock):
         self.advance = QComboBox()
         self.advance.setObjectName("advance")
         self.advance.setToolTip("What to show after an event was labelled")
-        self.advance.addItems([NEXT, UNLABELLED, RANDOM, STAY])
+        self.advance.addItems([NEXT, UNLABELLED, RANDOM, UNCERTAIN, STAY])
+        self.suggesting = SuggestingState()
         self.tally_panel = TallyPanel(self.next_unlabelled, self.write_lists, self.reload)
         self._random = np.random.default_rng()
         lay_out(self)
         self._keys = KeyBinder(self.runs, keys.LABEL, self.carry_out)
+        self.advance.currentIndexChanged.connect(self._order_chosen)
+        self.advance.activated.connect(self._order_chosen)  # also when it is chosen again
         self._follow()
 
     def release(self) -> None:
         """Let go of keys, callbacks and work."""
         self._keys.close()
+        self.suggesting.follow(None)
         super().release()
 
     # --- what is shown ------------------------------------------------------------------
 
     def _refresh(self) -> None:
         run = self._run
+        wanted = run is not None and self._uncertain_first
+        self.suggesting.follow(suggesting_of(run) if wanted else None)
         self._follow_classes(ClassSet() if run is None else run.classes)
         history = None if run is None or self.job is not None else run.history
         undo, redo = ("", "") if history is None else (history.next_undo, history.next_redo)
@@ -210,11 +220,14 @@ class LabelDock(LabelReadingDock):
         if change is None:
             self.message.tell(f"There is nothing to {'redo' if again else 'undo'}.")
             return
+        shown = run.current
         places = [run.stack.find(event) for event in change.events[:1]]
         i = places[0] if places else None
         where = "" if i is not None else ", which is not in this run"
         if i is not None:
             run.go_to(i)
+        if self._uncertain_first and shown is not None and shown != run.current:
+            suggesting_of(run).put_back(shown)
         self.message.tell(f"{'Done again' if again else 'Undone'}: {change.text}{where}.")
         self._refresh()
 
@@ -266,8 +279,29 @@ class LabelDock(LabelReadingDock):
             return
         if way == UNLABELLED:
             self._go_to(run, tally.next_unlabelled(i))
-        else:
+        elif way != UNCERTAIN or not self._go_to_uncertain(run, tally):
             self._go_to(run, tally.random_unlabelled(i, self._random))
+
+    @property
+    def _uncertain_first(self) -> bool:
+        return self.advance.currentText() == UNCERTAIN
+
+    def _order_chosen(self, _: int) -> None:
+        self._refresh()
+        if self._run is not None and self._uncertain_first:
+            self._look(self._run)
+
+    def _look(self, run: Run) -> None:
+        """Look at the events beside the window, unless that was done."""
+        if suggesting_of(run).suggester is None:
+            suggesting_of(run).look()
+
+    def _go_to_uncertain(self, run: Run, tally: LabelTally) -> bool:
+        """Show the event that is most worth labelling, if one is known at this moment."""
+        suggesting = suggesting_of(run)
+        if not suggesting.problem:
+            self._look(run)
+        return tally.n_labelled < len(tally) and suggesting.show_next()
 
     def next_unlabelled(self) -> None:
         """Show the next event without a label; from the run's end go on at its start."""

@@ -26,9 +26,11 @@ from napari_xfelsort.widgets import keys
 from napari_xfelsort.widgets.dock import button, row
 from napari_xfelsort.widgets.keys import LABEL
 from napari_xfelsort.widgets.overlay import COLOURS, OTHER_COLOUR, label_colour
+from napari_xfelsort.widgets.progress import EventProgress
 
 if TYPE_CHECKING:
     from napari_xfelsort.widgets.label_dock import LabelDock
+    from napari_xfelsort.widgets.suggesting import Suggesting
 
 _SHORTCUTS = {shortcut.action: shortcut for shortcut in LABEL}
 _REST = {"ignore": "Ignore", keys.CLEAR: "Take back"}
@@ -280,6 +282,57 @@ class TallyPanel(QWidget):
         self.bar.setValue(tally.n_labelled)
 
 
+class SuggestingState(QWidget):
+    """How it stands with the most uncertain events; hidden while nobody asks for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._suggesting: Suggesting | None = None
+        self.text = QLabel()
+        self.text.setObjectName("suggesting")
+        self.text.setWordWrap(True)
+        self.progress = EventProgress()
+        self.stop_button = button(
+            "Stop", "stop_looking", "Stop looking at all events", self._stop_looking
+        )
+        self.stop_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.text)
+        column.addLayout(row(self.progress, self.stop_button))
+        self.setVisible(False)
+
+    def follow(self, suggesting: Suggesting | None) -> None:
+        """Show how it stands with these suggestions from now on; None for no more."""
+        before = self._suggesting
+        if suggesting is not before:
+            self._suggesting = suggesting
+            if suggesting is not None:
+                suggesting.changed.connect(self.refresh)
+                suggesting.progressed.connect(self.progress.show_counts)
+            if before is not None:
+                before.changed.disconnect(self.refresh)
+                before.progressed.disconnect(self.progress.show_counts)
+                before.let_go()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show how it stands now."""
+        suggesting = self._suggesting
+        looking = suggesting is not None and suggesting.looking
+        if not looking:
+            self.progress.stop()
+        elif not self.progress.isVisibleTo(self):
+            self.progress.start("Reading events…")
+        self.stop_button.setVisible(looking)
+        self.text.setText("" if suggesting is None else suggesting.state)
+        self.setVisible(suggesting is not None)
+
+    def _stop_looking(self) -> None:
+        if self._suggesting is not None:
+            self._suggesting.cancel()
+
+
 def lay_out(dock: LabelDock) -> None:
     """Put the parts of the dock below one another."""
     form = QFormLayout()
@@ -294,7 +347,8 @@ def lay_out(dock: LabelDock) -> None:
         combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     then = row("After labelling go to", dock.advance)
     forward = dock.tally_panel.next_button
-    parts: list[Any] = [form, dock.event_panel, dock.buttons, dock.steps, then, forward]
+    parts: list[Any] = [form, dock.event_panel, dock.buttons, dock.steps, then]
+    parts += [dock.suggesting, forward]
     for part in (*parts, dock.message, dock.tally_panel, dock.shortcuts):
         if isinstance(part, QWidget):
             dock.body.addWidget(part)
