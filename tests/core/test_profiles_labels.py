@@ -19,6 +19,7 @@ from napari_xfelsort.core.errors import (
     UnreadableFileError,
 )
 from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.label_history import LabelHistory
 from napari_xfelsort.core.label_rules import withdraw
 from napari_xfelsort.core.labels import LabelStore
@@ -190,6 +191,29 @@ def test_one_event_is_as_in_the_table():
         assert profile.residual == pytest.approx(np.sqrt((missed**2).mean()))
         assert profile.residual == pytest.approx(table.residual[i], rel=1e-9)
         assert profile.unit == "pixels"
+
+
+def test_rows_between_panels_are_no_points_that_are_missing():
+    """Of two modules far apart in the frame; of 40 rows 30 belong to neither."""
+    geometry = Geometry.from_crystfel_text(
+        "res = 10000\ndata = /d\ndim0 = %\ndim1 = ss\ndim2 = fs\n"
+        + "".join(
+            f"{name}/min_fs = 0\n{name}/max_fs = 3\n{name}/min_ss = {first}\n"
+            f"{name}/max_ss = {first + 4}\n{name}/corner_x = 0\n{name}/corner_y = {first}\n"
+            f"{name}/fs = x\n{name}/ss = y\n"
+            for name, first in (("a", 0), ("b", 35))
+        )
+    )
+    rows = np.arange(40.0)
+    frames = np.repeat((rows**3 - 60 * rows**2)[np.newaxis, :, np.newaxis], 2, axis=0)
+    frames = np.repeat(frames, 4, axis=2)
+    frames[1, :3] = np.nan
+    frames[1, 35:38] = np.nan
+    stack = EventStack([ArraySource(frames)], geometry=geometry)
+    table = fit_profiles(stack, "panel:a,b", "ss", 4)
+    assert table.statuses == ["ok", "too few points"]
+    assert table.n_points.tolist() == [10, 4]
+    assert table.inflections[0, 0] == pytest.approx(20)  # 6 ss - 120 = 0
 
 
 def test_settings_and_region_are_checked():

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 import napari_xfelsort
 from napari_xfelsort.cli import app
 from napari_xfelsort.core.labels import LabelStore
+from napari_xfelsort.core.polygons import line_polygons
 from napari_xfelsort.core.profiles import (
     Profiler,
     ProfileSettings,
@@ -32,6 +33,7 @@ from napari_xfelsort.core.profiles import (
     inside,
     labels_of,
 )
+from napari_xfelsort.core.profiles.settings import AXES
 from napari_xfelsort.core.region import Region
 from napari_xfelsort.widgets import profile_dock, profile_live
 from napari_xfelsort.widgets.dock import MINIMUM_WIDTH
@@ -163,6 +165,48 @@ def test_the_newest_event_wins_and_scrolling_never_waits(ready, run, qtbot, monk
     settle(ready, qtbot)
     assert asked == [5, 9]
     assert text(ready, "profile_text").startswith("Event 9")
+
+
+SHAPES = {
+    "rectangle": ([[100, 70], [180, 150]], 1),
+    "polygon": ([[100, 70], [180, 90], [150, 150]], 1),
+    "line": ([[100, 70], [190, 150]], 3),
+    "path": ([[100, 70], [190, 150], [190, 70]], 3),
+}
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("kind", SHAPES)
+def test_every_shape_is_projected_along_every_axis(ready, run, viewer, qtbot, kind, axis):
+    points, width = SHAPES[kind]
+    ready.findChild(QComboBox, "axis").setCurrentText(axis)
+    choice = ready.findChild(QComboBox, "region_way")
+    choice.setCurrentIndex(choice.findText("shapes on the picture"))
+    assert "Add a region layer" in text(ready, "profile_text")
+    layer = viewer.add_shapes(name="mine")
+    layer.add([np.array(points, float)], shape_type=kind, edge_width=width)
+    qtbot.waitUntil(lambda: ready.live.shown is not None, timeout=WAIT)
+    settle(ready, qtbot)
+    grid = run.stack.geometry.grid
+    if kind == "rectangle":
+        (y0, x0), (y1, x1) = points
+        points = [[y0, x0], [y0, x1], [y1, x1], [y1, x0]]
+    drawn = line_polygons(points, width) if kind in ("line", "path") else [np.array(points)]
+    region = Region.from_polygons([grid.laboratory(p) for p in drawn])
+    wanted = Profiler(run.stack, region, ProfileSettings(axis=axis)).event(run.current)
+    shown = ready.live.shown
+    np.testing.assert_allclose(shown.values, wanted.values, rtol=1e-9)
+    np.testing.assert_allclose(shown.positions, wanted.positions, rtol=1e-9)
+    assert shown.status == wanted.status
+    # A polynomial of the order asked for, by another program's least squares.
+    there = np.isfinite(shown.values)
+    fit = np.polynomial.Polynomial.fit(shown.positions[there], shown.values[there], 4)
+    np.testing.assert_allclose(shown.fitted[there], fit(shown.positions[there]), rtol=1e-6)
+    left = ready.live.plot.figure.axes[1].lines[0].get_ydata()
+    np.testing.assert_allclose(left, shown.values - shown.fitted)
+    layer.data = []
+    qtbot.waitUntil(lambda: "has no shape" in text(ready, "profile_text"), timeout=WAIT)
+    assert ready.live.shown is None
 
 
 def test_what_cannot_be_projected_is_told_in_a_sentence(ready, qtbot):

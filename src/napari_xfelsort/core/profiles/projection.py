@@ -146,14 +146,23 @@ class Projection:
             values, counts = self._means(frames, good)
         else:
             values, counts = self._medians(frames, good)
-        usual = float(np.median(self.n_pixels[self.n_pixels > 0]))
-        few = counts < max(1.0, settings.min_share * usual)
+        few = counts < self._fewest(settings)
         values[np.broadcast_to(few, values.shape)] = np.nan
         return values[:, self.trimmed(settings.trim)]
 
     def trimmed(self, trim: int) -> slice:
         """The points that are left without ``trim`` points at each end."""
         return slice(trim, max(trim, len(self.positions) - trim))
+
+    def n_points(self, settings: ProfileSettings) -> int:
+        """Points of a profile that can count: not those between panels, or of few pixels."""
+        pixels = self.n_pixels[self.trimmed(settings.trim)]
+        return int(np.count_nonzero(pixels >= self._fewest(settings)))
+
+    def _fewest(self, settings: ProfileSettings) -> float:
+        """Good pixels that a point must have at least."""
+        usual = float(np.median(self.n_pixels[self.n_pixels > 0]))
+        return max(1.0, settings.min_share * usual)
 
     def _good(
         self, frames: NDArray[Any], bad: NDArray[np.bool_] | None
