@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import operator
 import os
 import threading
 from collections import Counter
@@ -22,6 +23,7 @@ from napari_xfelsort.core.label_journal import (
     LabelLine,
     check_class_name,
     check_label,
+    no_cycles_sought,
     split_label,
 )
 from napari_xfelsort.core.label_lists import events_of_classes
@@ -118,20 +120,28 @@ class LabelStore(WrittenAside):
         self._entries, self._latest, self._said, self._files = [], {}, {}, {}
         self._reading = object()
         entries: list[LabelEntry] = []
-        for journal in Journal.all_in(self.folder):
-            read, warnings = journal.read()
-            entries += read
-            self.warnings += warnings
-        entries.sort(key=lambda entry: entry.time)  # stable: by journal and line within a time
-        self._take(entries)
+        events: dict[tuple[str, str], EventId] = {}
+        with no_cycles_sought():
+            for journal in Journal.all_in(self.folder):
+                read, warnings = journal.read(events)
+                entries += read
+                self.warnings += warnings
+            entries.sort(key=_TIME)  # stable: by journal and line within a time
+            self._take(entries)
 
     def _take(self, entries: Sequence[LabelEntry]) -> None:
-        for entry in entries:
-            self._entries.append(entry)
-            key = self.key(entry.event)
-            self._latest[key] = entry
-            if entry.voice:
-                self._said.setdefault(entry.voice, {})[key] = entry
+        self._entries += entries
+        events = {id(entry.event): entry.event for entry in entries}  # shared by lines
+        keys = {number: self.key(event) for number, event in events.items()}
+        kinds = {(entry.source, entry.labeller): entry for entry in entries}
+        voices = {kind: entry.voice for kind, entry in kinds.items()}
+        said = {voice: self._said.setdefault(voice, {}) for voice in voices.values() if voice}
+        latest, nobody = self._latest, dict[EventKey, LabelEntry]()
+        for entry in entries:  # hundreds of thousands
+            _, event, _, source, _, labeller = entry
+            key = keys[id(event)]
+            latest[key] = entry
+            said.get(voices[source, labeller], nobody)[key] = entry
 
     def key(self, event: EventId) -> EventKey:
         """What an event is known by, however the path to its file was written."""
@@ -403,6 +413,9 @@ class LabelStore(WrittenAside):
             new.append(path)
         self.reload()
         return new
+
+
+_TIME = operator.itemgetter(LabelEntry._fields.index("time"))
 
 
 def login_name() -> str:
