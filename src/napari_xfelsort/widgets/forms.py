@@ -109,6 +109,11 @@ class SettingsForm(QWidget):
         self.inputs[name].setEnabled(enabled)
         self._labels[name].setEnabled(enabled)
 
+    def show_row(self, name: str, shown: bool) -> None:
+        """Show the input of a setting, or not where it would change nothing."""
+        self.inputs[name].setVisible(shown)
+        self._labels[name].setVisible(shown)
+
     # --- files --------------------------------------------------------------------------
 
     def load(self) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.label_classes import FILE_NAME, ClassSet
 from napari_xfelsort.core.label_journal import IGNORE, Journal
@@ -155,6 +158,21 @@ def _covering(run: Run, runs: list[Run]) -> Run | None:
         ):
             return other
     return None
+
+
+def go_to_next_of(run: Run, numbers: NDArray[np.int64]) -> bool:
+    """Show the next of these events, which are in order; after the last comes the first.
+
+    Returns
+    -------
+    bool
+        False if it began with the first one again.
+    """
+    here = -1 if run.current is None else run.current
+    place = int(np.searchsorted(numbers, here, side="right"))
+    again = place == len(numbers)
+    run.go_to(int(numbers[0 if again else place]))
+    return not again
 
 
 def has_labels(folder: str) -> bool:
