@@ -29,6 +29,7 @@ class Change(NamedTuple):
 class _Before(NamedTuple):
     """What was known of an event before a step: what counted, and what the voice had said."""
 
+    event: EventId
     shown: LabelEntry | None
     said: LabelEntry | None
 
@@ -130,7 +131,7 @@ class LabelHistory:
             key, voice = store.key(line.event), self._voice(line)
             events.setdefault(key, line.event)
             said = store.said(voice).get(key) if voice else None
-            before.setdefault((key, voice), _Before(store.entry(line.event), said))
+            before.setdefault((key, voice), _Before(line.event, store.entry(line.event), said))
         return _Step(lines, before, Change(text, tuple(events.values())))
 
     def _voice(self, line: LabelLine) -> str:
@@ -186,10 +187,10 @@ class LabelHistory:
         lines: list[LabelLine] = []
         targets: dict[EventKey, tuple[EventId, LabelEntry | None]] = {}
         last: dict[EventKey, LabelEntry | None] = {}
-        events = {store.key(event): event for event in step.change.events}
         written = {store.key(line.event): line for line in step.lines}
-        for (key, voice), before in step.before.items():
-            event = events[key]
+        for (_, voice), before in step.before.items():
+            event = before.event
+            key = store.key(event)  # files may have been recognised since
             now = store.entry(event)
             still = _is_of(now, written[key], store.labeller)
             targets.setdefault(key, (event, before.shown if still else now))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import getpass
 import operator
 import os
@@ -10,43 +11,28 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from napari_xfelsort.core.atomic import atomic_write
 from napari_xfelsort.core.errors import LabelError, OutputError
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.label_aside import WrittenAside
+from napari_xfelsort.core.label_import import ImportSummary, plan_import
 from napari_xfelsort.core.label_journal import (
     IGNORE,
     Journal,
     LabelEntry,
     LabelLine,
-    check_class_name,
     check_label,
     no_cycles_sought,
     split_label,
 )
 from napari_xfelsort.core.label_lists import events_of_classes
 from napari_xfelsort.core.label_match import Alignment, EventKey, match_labels, resolved_file
-from napari_xfelsort.core.lists import located, read_list, write_list
+from napari_xfelsort.core.lists import write_list
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
-
-
-class ImportSummary(NamedTuple):
-    """What `LabelStore.import_lists` took.
-
-    Attributes
-    ----------
-    counts : dict of str to int
-        Events labelled, for each class.
-    repeated : dict of str to int
-        Lines that named an event again, for each class.
-    """
-
-    counts: dict[str, int]
-    repeated: dict[str, int]
 
 
 class LabelStore(WrittenAside):
@@ -91,6 +77,7 @@ class LabelStore(WrittenAside):
         self.labeller = login_name() if labeller is None else labeller
         self._own = Journal.of(self.folder, self.labeller)
         self._writing = threading.Lock()
+        self._renamed: dict[str, str] = {}
         if self.folder.exists() and not self.folder.is_dir():
             raise LabelError(f"{self.folder} is a file; labels are kept in a folder.")
         if create:
@@ -149,7 +136,8 @@ class LabelStore(WrittenAside):
         file = self._files.get(name)
         if file is None:
             bases = (Path(), self.folder.parent, self.folder)
-            file = self._files[name] = resolved_file(name, bases)
+            file = resolved_file(name, bases)
+            file = self._files[name] = self._renamed.get(file, file)
         return file, event.event
 
     # -- labelling
@@ -288,7 +276,36 @@ class LabelStore(WrittenAside):
         is in) and the same event in it. A relative path that leads nowhere is recognised
         when it is the end of just one path of the stack; a warning says so.
         """
-        return match_labels(self._latest, stack)
+        as_written = self.copy({}) if self._renamed else self
+        return match_labels(as_written._latest, stack)
+
+    def recognise(self, renamed: Mapping[str, str]) -> None:
+        """Take labels of files for labels of others: ``match(stack).renamed``.
+
+        From now on labels under either name are of the same events: the last one counts,
+        labellers are compared, and what is undone shows what was there before.
+        """
+        if dict(renamed) != self._renamed:
+            self.__dict__ |= self.copy(renamed).__dict__
+
+    def copy(self, renamed: Mapping[str, str] | None = None) -> LabelStore:
+        """A copy for another thread to ask, of what is known now.
+
+        Parameters
+        ----------
+        renamed : dict of str to str, optional
+            Files to be taken for others; the same as here when omitted.
+        """
+        made = copy.copy(self)
+        if renamed is None:
+            made._entries, made._latest = self._entries.copy(), self._latest.copy()
+            made._said = {voice: said.copy() for voice, said in self._said.items()}
+            made._files = self._files.copy()
+        else:
+            made._renamed = dict(renamed)
+            made._entries, made._latest, made._said, made._files = [], {}, {}, {}
+            made._take(self._entries)
+        return made
 
     # -- lists and folders
 
@@ -308,35 +325,10 @@ class LabelStore(WrittenAside):
             If an event is in two lists, or a class name is unusable; then nothing is
             labelled.
         """
-        seen: dict[EventKey, str] = {}
-        taken: dict[str, list[EventId]] = {}
-        repeated: dict[str, int] = {}
-        for name, path in lists.items():
-            check_class_name(name)
-            events = taken[name] = []
-            entries = located(read_list(path), path)
-            for line, event in entries:
-                first = seen.get(self.key(event))
-                if first is None:
-                    seen[self.key(event)] = name
-                    events.append(event)
-                elif first != name:
-                    raise LabelError(
-                        f"The event {event} is in {os.fspath(lists[first])} ({first}) and in line "
-                        f"{line} of {os.fspath(path)} ({name}); take it out of one of them. "
-                        "Nothing was labelled."
-                    )
-            repeated[name] = len(entries) - len(events)
-        for name, events in taken.items():
-            self.set_many(
-                ((event, name) for event in events), "list", os.path.basename(lists[name])
-            )
-            if repeated[name]:
-                self.warnings.append(
-                    f"{os.fspath(lists[name])} names {repeated[name]} events more than once; "
-                    "each counts once."
-                )
-        return ImportSummary({name: len(events) for name, events in taken.items()}, repeated)
+        plan = plan_import(self, lists.items())
+        self.write(plan.lines)
+        self.warnings += plan.warnings
+        return plan.summary
 
     def export_lists(
         self,

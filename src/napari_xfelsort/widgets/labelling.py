@@ -84,7 +84,9 @@ class ReadLabels(NamedTuple):
         except LabelError as error:
             classes, warning = ClassSet(), f"{error} Good and bad are used."
         classes = classes.with_used(store.classes, RESERVED)
-        return cls(store, stack, store.match(stack), classes, warning)
+        matched = store.match(stack)
+        store.recognise(matched.renamed)
+        return cls(store, stack, matched, classes, warning)
 
     @property
     def warning(self) -> str:
