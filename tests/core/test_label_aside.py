@@ -95,6 +95,25 @@ def test_journals_read_meanwhile(store, stack):
     assert store.aligned(stack) == [*["bad"] * 3, "good", "bad", "bad"]
 
 
+def test_files_that_were_moved(store, stack):
+    """Labels of a file by the end of its name; they are recognised while the copy writes."""
+    event = stack.event_id(2)
+    name = (event.place or event.file).rsplit("/", 2)[1:]
+    (store.folder / "labels-other.csv").write_text(
+        f"2020-01-01T00:00:00Z,{'/'.join(name)},{event.event},good,hand,\n"
+    )
+    store.reload()
+    aside = store.aside()
+    store.recognise(store.match(stack).renamed)
+    assert store.get(event) == "good"
+    apply_rule(aside, stack, np.full(6, 5.0), RULE)
+    store.set(stack.event_id(1), "ignore")
+    store.take_over(aside)
+    assert store.aligned(stack) == ["bad", "ignore", "good", *["bad"] * 3] == on_disk(store, stack)
+    assert store.get(event) == "good"
+    assert store.entry(event).labeller == "other"
+
+
 def test_two_at_once(store, stack):
     first, second = store.aside(), store.aside()
     apply_rule(second, stack, np.full(6, 0.0), LabelRule("second"))

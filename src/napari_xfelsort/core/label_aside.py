@@ -9,10 +9,9 @@ with what the copy wrote.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from napari_xfelsort.core.label_journal import LabelEntry
 from napari_xfelsort.core.label_match import EventKey
@@ -27,6 +26,7 @@ class WrittenAside:
     _latest: dict[EventKey, LabelEntry]
     _said: dict[str, dict[EventKey, LabelEntry]]
     _files: dict[str, str]
+    _renamed: dict[str, str]
     #: Another object after each reading of the journals.
     _reading: object
     #: Labels written from now on come after this.
@@ -39,6 +39,14 @@ class WrittenAside:
         """Read all journals again."""
         raise NotImplementedError
 
+    def copy(self) -> Any:
+        """A copy of what is known now."""
+        raise NotImplementedError
+
+    def recognise(self, renamed: Mapping[str, str]) -> None:
+        """Take labels of files for labels of others."""
+        raise NotImplementedError
+
     def _take(self, entries: Sequence[LabelEntry]) -> None:
         raise NotImplementedError
 
@@ -49,14 +57,10 @@ class WrittenAside:
         meanwhile comes later, and counts.
         """
         last = max((entry.time for entry in self._entries), default=self._floor)
-        made = copy.copy(self)
+        made: Self = self.copy()
         made._pinned = max(datetime.now(UTC), self._floor, last + _STEP)
         self._floor = made._pinned + _STEP
         made._n_before = len(self._entries)
-        made._entries = self._entries.copy()
-        made._latest = self._latest.copy()
-        made._said = {voice: said.copy() for voice, said in self._said.items()}
-        made._files = self._files.copy()
         return made
 
     def take_over(self, aside: Self) -> list[LabelEntry] | None:
@@ -78,8 +82,10 @@ class WrittenAside:
             self.reload()
             return None
         since = self._entries[aside._n_before :]
+        aside.recognise({**aside._renamed, **self._renamed})
         self._entries, self._latest = aside._entries, aside._latest
         self._said, self._files = aside._said, aside._files
+        self._renamed = aside._renamed
         self._reading = object()  # a copy made meanwhile does not know of this one
         self._take(since)
         return since
