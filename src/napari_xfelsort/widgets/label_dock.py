@@ -290,6 +290,7 @@ class LabelDock(LabelReadingDock):
         self._refresh()
         if self._run is not None and self._uncertain_first:
             self._look(self._run)
+            suggesting_of(self._run).learn_if_due()
 
     def _look(self, run: Run) -> None:
         """Look at the events beside the window, unless that was done."""

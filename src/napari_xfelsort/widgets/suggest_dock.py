@@ -67,6 +67,7 @@ class SuggestDock(Dock):
             suggesting.changed.connect(self._follow)
             suggesting.progressed.connect(self.progress.show_counts)
             suggesting.told.connect(self._tell)
+            suggesting.learn_if_due()
             if suggesting.suggester is None and not suggesting.looking:
                 self._use_region()
             elif not suggesting.region.polygons:  # they would be drawn once more

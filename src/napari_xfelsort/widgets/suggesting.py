@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from napari_xfelsort.core.event_looks import describe_events
 from napari_xfelsort.core.features import FeatureTable
 from napari_xfelsort.core.region import Region
 from napari_xfelsort.core.stack import EventStack
-from napari_xfelsort.core.suggest import Suggester
+from napari_xfelsort.core.suggest import CurvePoint, Suggester
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.workers import Job, Report, counted
 
@@ -87,7 +88,7 @@ class Suggesting:
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_LEARN_DELAY)
-        self._timer.timeout.connect(self._learn_if_due)
+        self._timer.timeout.connect(self.learn_if_due)
         run.labelled.connect(self._on_labelled)
         run.changed.connect(self.forget)
         run.closed.connect(self._close)
@@ -217,7 +218,7 @@ class Suggesting:
         elif self._learn_next:
             self.learn()
         else:
-            self._learn_if_due()
+            self.learn_if_due()
         self.changed.emit()
 
     # --- learning -------------------------------------------------------------------------
@@ -228,9 +229,10 @@ class Suggesting:
         if self.suggester is not None and not self._timer.isActive():
             self._timer.start()
 
-    def _learn_if_due(self) -> None:
+    def learn_if_due(self) -> None:
+        """Learn from labels that were changed, if they are enough and some dock listens."""
         run = self._run()
-        if run is None or not self._changes:
+        if run is None or not self._changes or not len(self.changed):
             return
         n_labelled = 0 if run.tally is None else run.tally.n_labelled
         others = self._labels_learnt is not None and run.labels is not self._labels_learnt
@@ -263,7 +265,8 @@ class Suggesting:
             n_learnt = sum(label is not None for label in labels)
             proposals = _Proposals(suggester, n_learnt, events, again)
             report(proposals)  # before it is known how good they are
-            suggester.judge()
+            if _is_to_be_judged(suggester.curve):
+                suggester.judge()
             return proposals
 
         job = Job("choosing events to label", work)
@@ -317,6 +320,13 @@ class Suggesting:
         if run is not None and i in self._shown and run.label_of(i) is None:
             self._shown.discard(i)
             self._put_back.insert(0, i)
+
+
+def _is_to_be_judged(curve: list[CurvePoint]) -> bool:
+    """Whether labels grew by so many that another point of the curve is worth its time."""
+    judged = [point.n_labels for point in curve if not math.isnan(point.accuracy)]
+    last = judged[-1] if judged else 0
+    return abs(curve[-1].n_labels - last) >= max(RELEARN, last // 10)
 
 
 def _labels(run: Run) -> list[str | None]:
