@@ -18,8 +18,8 @@ from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.readers import hdf5, open_stack
 from napari_xfelsort.widgets import layers as drawn
 from napari_xfelsort.widgets.layers import Opened, run_layers, shown_colormap
-from napari_xfelsort.widgets.overlay import COLOURS, text_overlay
-from napari_xfelsort.widgets.runs import grid_of, runs_of
+from napari_xfelsort.widgets.overlay import COLOURS, grid_of, text_overlay
+from napari_xfelsort.widgets.runs import runs_of
 
 
 def test_steps_and_jumps_stay_in_the_run(run):

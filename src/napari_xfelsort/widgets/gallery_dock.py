@@ -80,14 +80,9 @@ class GalleryDock(Dock):
     # --- the run ------------------------------------------------------------------------
 
     def _use_run(self, run: Run | None) -> None:
-        if self._run is not None:
-            self._run.labelled.disconnect(self._on_labelled)
-            self._run.changed.disconnect(self._on_changed)
         self._run = run
         self.region.set_run(run)
-        if run is not None:
-            run.labelled.connect(self._on_labelled)
-            run.changed.connect(self._on_changed)
+        self.follow_run(run, labelled=self._on_labelled, changed=self._on_changed)
         self._on_changed()
 
     def _on_changed(self) -> None:

@@ -18,8 +18,8 @@ from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.keys import RESERVED, without_reserved
+from napari_xfelsort.widgets.overlay import grid_of
 from napari_xfelsort.widgets.run import Run
-from napari_xfelsort.widgets.runs import grid_of
 from napari_xfelsort.widgets.workers import Report
 
 
