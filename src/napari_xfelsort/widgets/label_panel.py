@@ -89,11 +89,17 @@ class LabelButtons(QWidget):
     ----------
     label : callable
         Called with the action of the table of shortcuts.
+    columns : int
+        Buttons side by side.
+    of_many : bool
+        Whether they label what is selected, not the event shown.
     """
 
-    def __init__(self, label: Callable[[str], None]) -> None:
+    def __init__(
+        self, label: Callable[[str], None], columns: int = 2, of_many: bool = False
+    ) -> None:
         super().__init__()
-        self._label = label
+        self._label, self._columns, self._of_many = label, columns, of_many
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(6)
@@ -113,6 +119,8 @@ class LabelButtons(QWidget):
             wanted.append((action, title, _SHORTCUTS[action].key, COLOURS.get(action, "")))
         for number, (action, title, key, colour) in enumerate(wanted):
             tip = helps.get(action, f"label {action}")
+            if self._of_many:
+                tip = _of_selected(action)
             made = button(
                 f"{_short(title)}  ({key})" if key else _short(title),
                 f"label_{action.lstrip('/')}",
@@ -123,7 +131,7 @@ class LabelButtons(QWidget):
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # the keys stay with the picture
             made.setStyleSheet(_style(colour))
             made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            self._grid.addWidget(made, number // 2, number % 2)
+            self._grid.addWidget(made, *divmod(number, self._columns))
 
     def _clicked(self) -> None:
         sender = self.sender()
@@ -167,6 +175,12 @@ class StepButtons(QWidget):
         sender = self.sender()
         assert sender is not None
         self._carry_out(sender.property("action"))
+
+
+def _of_selected(action: str) -> str:
+    if action == keys.CLEAR:
+        return "take the labels of the selected events back"
+    return f"label the selected events {action}"
 
 
 def _short(title: str) -> str:
