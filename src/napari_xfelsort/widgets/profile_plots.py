@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_xfelsort.core.profiles import EventProfile, Histogram
     from napari_xfelsort.core.profiles.ranges import Range
 
-PROFILE_HEIGHT = 230
+PROFILE_HEIGHT = 240
 #: Pixels of the screen for one histogram.
 HISTOGRAM_HEIGHT = 78
 #: Colours that can be told apart by everybody, on dark and on light.
@@ -52,8 +52,8 @@ class ProfileArtists:
     ) -> None:
         # Margins that do not depend on what is drawn: to find them takes longer than drawing.
         figure.set_layout_engine("none")
-        frame = {"left": 0.17, "right": 0.98, "top": 0.96, "bottom": 0.17, "hspace": 0.08}
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1), gridspec_kw=frame)
+        frame = {"left": 0.21, "right": 0.98, "top": 0.97, "bottom": 0.18, "hspace": 0.08}
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(5, 2), gridspec_kw=frame)
         for low, high in accepted:
             above.axvspan(low, high, color=ACCEPTED, alpha=0.25, linewidth=0)
         (self._points,) = above.plot([], [], ".", color=POINTS, markersize=3)
