@@ -299,6 +299,10 @@ class RuleDock(Dock):
             f"Labelled {what} as {rule.source} in {store.folder}.{kept}{silent} Withdraw it "
             "below, or undo it in the Label dock."
         )
+        QTimer.singleShot(_REST + 50, self._scroll_to_outcome)  # rules are listed by then
+
+    def _scroll_to_outcome(self) -> None:
+        self.ensureWidgetVisible(self.rules)
 
     def _withdrawn(self, made: tuple[str, int], store: LabelStore) -> None:
         source, n = made

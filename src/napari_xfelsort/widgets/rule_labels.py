@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.label_classes import ClassSet
 from napari_xfelsort.core.label_history import LabelHistory
-from napari_xfelsort.core.label_journal import LabelEntry
+from napari_xfelsort.core.label_journal import LabelEntry, no_cycles_sought
 from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.widgets.labelling import has_labels
@@ -102,8 +102,9 @@ class LabelJob(Job):
                 self._classes.save(self._store.folder)
             copy = self._store.aside()
         history = LabelHistory(copy)
-        outcome = self._label(copy, history)
-        return Written(outcome, copy, history, copy.aligned(self._stack))
+        with no_cycles_sought():  # that stops the window, for half a second among 100 000 labels
+            outcome = self._label(copy, history)
+            return Written(outcome, copy, history, copy.aligned(self._stack))
 
     def _take_over(self, written: Written) -> None:
         """In the main thread, in a time that hardly grows with the number of labels."""

@@ -168,7 +168,6 @@ class RulePanel(QWidget):
             self.counts.tell(f"{numbers[0]} events inside, {numbers[1]} outside{without}.")
         for browse, n in zip(self._browse, numbers, strict=True):
             browse.setEnabled(bool(n))
-        self._tell_meaning()
         self.changed.emit()
 
     # --- both sides ---------------------------------------------------------------------
@@ -213,21 +212,7 @@ class RulePanel(QWidget):
         self._classes_chosen()
 
     def _classes_chosen(self, *_: Any) -> None:
-        self._tell_meaning()
         self.changed.emit()
-
-    def _tell_meaning(self) -> None:
-        """What each side is taken for, in words: data do not say which one is good."""
-        sides = self._sides
-        self.meaning.setVisible(sides is not None)
-        if sides is None:
-            return
-        numbers = int(sides.inside.sum()), int(sides.outside.sum())
-        parts = [
-            f"{label or 'No label'}: the {n} events {side}"
-            for label, n, side in zip(self.labels, numbers, (INSIDE, OUTSIDE), strict=True)
-        ]
-        self.meaning.setText(". ".join(parts) + ".")
 
     def next_inside(self) -> None:
         """Show the next event that is inside."""
@@ -269,9 +254,6 @@ class RulePanel(QWidget):
         tip = "Events inside get what those outside got, and the other way round"
         swap = button("⇄", "swap", tip, self.swap)
         swap.setFixedWidth(30)
-        self.meaning = QLabel()
-        self.meaning.setObjectName("meaning")
-        self.meaning.setWordWrap(True)
         self._lay_out(swap)
 
     def _lay_out(self, swap: QWidget) -> None:
@@ -294,7 +276,6 @@ class RulePanel(QWidget):
         column.addWidget(self.counts)
         column.addLayout(row(*self._browse))
         column.addLayout(classes)
-        column.addWidget(self.meaning)
 
     def _end(self, name: str, text: str) -> tuple[QCheckBox, QDoubleSpinBox]:
         has = QCheckBox(text)
