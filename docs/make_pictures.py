@@ -51,6 +51,7 @@ class Tour:
         """From an opened run to sorted lists."""
         self.browse()
         self.label()
+        self.rule()
         self.profile()
         self.train()
         self.sort()
@@ -80,6 +81,14 @@ class Tour:
         run.go_to(N_LABELLED - 1)
         self.picture("label")
         self.picture("label-large", LARGE)
+
+    def rule(self) -> None:
+        """A range of the number of stored peaks, and what it would label the event shown."""
+        dock = self.dock("Label by rule")
+        dock.compute_button.click()
+        self.wait(lambda: dock.job is None)
+        self.settle()
+        self.picture("rule")
 
     def profile(self) -> None:
         """Inflection points of the radial profile, with accepted ranges; the profile of a line."""
