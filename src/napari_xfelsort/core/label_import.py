@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +20,7 @@ from napari_xfelsort.core.lists import located, read_list
 if TYPE_CHECKING:
     from napari_xfelsort.core.label_history import LabelHistory
     from napari_xfelsort.core.labels import LabelStore
+    from napari_xfelsort.core.stack import EventStack
 
 #: Source of labels from lists.
 SOURCE = "list"
@@ -123,17 +124,37 @@ def plan_import(
     return ListPlan(lines, repeated, repeated_in)
 
 
+class Imported(NamedTuple):
+    """What `import_beside` did.
+
+    Attributes
+    ----------
+    text : str
+        It, in a sentence or some.
+    renamed : dict of str to str
+        Files of lists that were recognised by their name: for `LabelStore.recognise`.
+    """
+
+    text: str
+    renamed: Mapping[str, str]
+
+
 def import_beside(
     store: LabelStore,
     history: LabelHistory,
     lists: Sequence[tuple[str, str | os.PathLike[str]]],
-) -> str:
+    stack: EventStack,
+) -> Imported:
     """Label the events of lists, but none that a person labelled; one step to undo.
 
-    Returns
-    -------
-    str
-        What was done, as a sentence or some.
+    Parameters
+    ----------
+    store, history : LabelStore and LabelHistory
+        Of the label folder.
+    lists : sequence of (class, path)
+        A class may have several lists.
+    stack : EventStack
+        The run that is open; lists may name events of others.
 
     Raises
     ------
@@ -151,15 +172,16 @@ def import_beside(
         else:
             new.append(line)
     history.write(new, f"import of {len(lists)} list{'s' * (len(lists) != 1)}")
+    matched = store.match(stack)
+    elsewhere = len({line.event for line in plan.lines}.intersection(matched.unmatched))
     counts = dict.fromkeys(plan.repeated, 0)
     for line in new:
         counts[line.label] += 1
     told = [f"Labelled from lists: {', '.join(f'{n} {name}' for name, n in counts.items())}."]
-    if by_hand:
-        told.append(f"{by_hand} events that people labelled otherwise keep their labels.")
-    if same:
-        told.append(f"{same} had the same label already.")
-    return " ".join([*told, *plan.warnings])
+    told += [f"{by_hand} that people labelled otherwise keep their labels."] * (by_hand > 0)
+    told += [f"{same} had the same label already."] * (same > 0)
+    told += [f"{elsewhere} are not events of this run."] * (elsewhere > 0)
+    return Imported(" ".join([*told, *plan.warnings, *matched.warnings[:1]]), matched.renamed)
 
 
 def _by_person(entry: LabelEntry) -> bool:

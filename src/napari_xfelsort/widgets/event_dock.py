@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QComboBox,
+    QFileDialog,
     QFormLayout,
     QHeaderView,
     QLabel,
@@ -19,7 +21,9 @@ from qtpy.QtWidgets import (
 
 from napari_xfelsort.core.agreement import opinions_of, settle
 from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.label_import import Imported, import_beside
 from napari_xfelsort.core.label_journal import IGNORE
+from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.widgets.dock import Dock, RunChooser, button, row
 from napari_xfelsort.widgets.event_table import (
     Comparison,
@@ -29,13 +33,17 @@ from napari_xfelsort.widgets.event_table import (
     comparing,
     file_summary,
 )
+from napari_xfelsort.widgets.keys import RESERVED
 from napari_xfelsort.widgets.labelling import event_to_label
+from napari_xfelsort.widgets.list_dialog import ListDialog
+from napari_xfelsort.widgets.rule_labels import LabelJob
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.workers import Job
 
 _ANY, _NONE = "any label", "no label"
 #: Milliseconds after the last label until lists and counts follow.
 _PAUSE = 200
+_LISTS = "Lists of events (*.lst *.txt *.list);;All files (*)"
 _WIDTHS = (46, 116, 68, 56, 36)
 
 
@@ -74,6 +82,12 @@ class EventTableDock(Dock):
             "settle",
             "Decide on the event shown; what each labeller said stays known",
             self.settle,
+        )
+        self.import_button = button(
+            "Import lists …",
+            "import_lists",
+            "Take labels from lists of events (PADT, CrystFEL, Cheetah), a class each",
+            self.import_lists,
         )
         self._run: Run | None = None
         self._rows: EventRows | None = None
@@ -130,6 +144,7 @@ class EventTableDock(Dock):
         self.body.addWidget(self.said)
         self.body.addWidget(self.next_button)
         self.body.addLayout(row("Settle as", self.verdict, self.settle_button))
+        self.body.addWidget(self.import_button)
         self.body.addWidget(self.message)
 
     def release(self) -> None:
@@ -155,6 +170,7 @@ class EventTableDock(Dock):
     def _show_run(self, run: Run | None) -> None:
         self._watch(run)
         self.message.tell("")
+        self.set_busy(self.job is not None)
         self._on_changed()
 
     def _on_changed(self) -> None:
@@ -347,6 +363,43 @@ class EventTableDock(Dock):
             return
         self.catch_up()
         self.message.tell(f"Event {i} is settled as {label}.")
+
+    # --- lists --------------------------------------------------------------------------
+
+    def set_busy(self, busy: bool) -> None:
+        """Lists are imported one time after the other."""
+        self.import_button.setEnabled(self._run is not None and not busy)
+
+    def import_lists(self) -> None:
+        """Let the user choose lists, and their classes."""
+        start = "" if self._run is None else os.path.dirname(self._run.stack.sources[0].path)
+        paths = QFileDialog.getOpenFileNames(self, "Lists of events", start, _LISTS)[0]
+        if paths:
+            dialog = ListDialog(self, paths)
+            dialog.chosen.connect(self.take_lists)
+            dialog.finished.connect(dialog.deleteLater)
+            dialog.open()
+
+    def take_lists(self, lists: list[tuple[str, str]]) -> None:
+        """Label the events of lists, each a class and a path, in the background."""
+        run = self._run
+        if run is None or self.job is not None:
+            return
+        work = functools.partial(import_beside, lists=lists, stack=run.stack)
+        try:
+            job = LabelJob("importing lists", run, work, run.suggested_labels())
+        except LabelError as error:
+            self.message.tell_error(str(error))
+            return
+        job.labelled.connect(functools.partial(self._imported, run))
+        self.message.tell("Importing lists …")
+        self.run_job(job)
+
+    def _imported(self, run: Run, done: Imported, store: LabelStore) -> None:
+        if run.labels is not None and done.renamed:
+            run.labels.recognise(done.renamed)
+        run.use_classes(run.classes.with_used(store.classes, RESERVED))
+        self.message.tell(f"{done.text} The Label dock can undo it.")
 
 
 def _combo(name: str, tip: str) -> QComboBox:

@@ -121,15 +121,16 @@ class LabelButtons(QWidget):
             tip = helps.get(action, f"label {action}")
             if self._of_many:
                 tip = _of_selected(action)
+            short = _short(title, 11 if self._columns == 2 else 9)
             made = button(
-                f"{_short(title)}  ({key})" if key else _short(title),
+                f"{short}{'  '[: 4 - self._columns]}({key})" if key else short,
                 f"label_{action.lstrip('/')}",
                 f"{_title(tip)}; key {key}" if key else _title(tip),
                 self._clicked,
             )
             made.setProperty("action", action)
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # the keys stay with the picture
-            made.setStyleSheet(_style(colour))
+            made.setStyleSheet(_style(colour, 14 if self._columns == 2 else 12))
             made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             self._grid.addWidget(made, *divmod(number, self._columns))
 
@@ -183,16 +184,16 @@ def _of_selected(action: str) -> str:
     return f"label the selected events {action}"
 
 
-def _short(title: str) -> str:
-    return title if len(title) <= 11 else f"{title[:10]}…"
+def _short(title: str, most: int) -> str:
+    return title if len(title) <= most else f"{title[: most - 2]}…"
 
 
 def _title(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _style(colour: str) -> str:
-    size = "min-height: 26px; font-size: 14px; font-weight: 600;"
+def _style(colour: str, pixels: int) -> str:
+    size = f"min-height: 26px; font-size: {pixels}px; font-weight: 600; padding: 0;"
     if not colour:
         return f"QPushButton {{ {size} }}"
     return (
