@@ -88,16 +88,15 @@ class RuleDock(Dock):
     # --- the run ------------------------------------------------------------------------
 
     def _use_run(self, run: Run | None) -> None:
-        if self._run is not None:
-            self._run.shown.disconnect(self._tell_event)
-            self._run.changed.disconnect(self._run_changed)
-            self._run.labelled.disconnect(self._follow_labels)
         self._run = run
         self.message.tell("")
+        self.follow_run(
+            run,
+            shown=self._tell_event,
+            changed=self._run_changed,
+            labelled=self._follow_labels,
+        )
         if run is not None:
-            run.shown.connect(self._tell_event)
-            run.changed.connect(self._run_changed)
-            run.labelled.connect(self._follow_labels)
             self.folder.set_paths(os.path.abspath(run.suggested_labels()))
         self.form.set_run(run)
         self._run_changed()
