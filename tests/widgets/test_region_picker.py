@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QLineEdit, QPushBu
 from napari_xfelsort.core.errors import RegionError
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.polygons import ellipse_polygon
+from napari_xfelsort.core.profiles import Profiler, ProfileSettings
 from napari_xfelsort.core.region import Region
 from napari_xfelsort.widgets.region_picker import RegionPicker
 from napari_xfelsort.widgets.runs import runs_of
@@ -348,6 +349,51 @@ def test_lines_and_paths_are_as_wide_as_their_edge(ready, run, viewer):
     assert (found == wanted)[~unsure].all()
     again = Region.from_dict(json.loads(json.dumps(ready.region().to_dict())))
     assert again == ready.region()
+
+
+TURNED = """\
+res = 10000
+data = /entry_1/data_1/data
+dim0 = %
+dim1 = ss
+dim2 = fs
+a/min_fs = 0
+a/max_fs = 39
+a/min_ss = 0
+a/max_ss = 29
+a/corner_x = 5
+a/corner_y = -3
+a/fs = 0.8x +0.6y
+a/ss = -0.6x +0.8y
+"""
+
+
+def test_a_line_along_a_row_of_a_panel_that_is_turned(picker, open_run, viewer, tmp_path):
+    import h5py
+
+    frames = np.random.default_rng(1).integers(0, 500, (3, 30, 40)).astype(np.int16)
+    with h5py.File(tmp_path / "a.cxi", "w") as file:
+        file["entry_1/data_1/data"] = frames
+    (tmp_path / "a.geom").write_text(TURNED)
+    run = open_run(tmp_path / "a.cxi", tmp_path / "a.geom")
+    picker.set_run(run)
+    row, column = run.stack.geometry.beam_position
+
+    def place(fs, ss):  # (y, x) in the picture of the centre of a pixel
+        fs, ss = fs + 0.5, ss + 0.5
+        return [row - (-3 + 0.6 * fs + 0.8 * ss), column + 5 + 0.8 * fs - 0.6 * ss]
+
+    line = np.array([place(4, 12), place(33, 12)])
+    viewer.add_shapes([line], shape_type="line", edge_width=1, name="mine")
+    choose(picker, "shapes on the picture")
+    region = Region.from_dict(json.loads(json.dumps(picker.region().to_dict())))
+    assert region == picker.region()
+    wanted = np.zeros((30, 40), bool)
+    wanted[12, 4:34] = True
+    assert (pixels(region, run) == wanted).all()
+    profile = Profiler(run.stack, region, ProfileSettings(axis="fs")).event(1)
+    assert profile.positions.tolist() == list(range(4, 34))
+    assert profile.values.tolist() == frames[1, 12, 4:34].tolist()
 
 
 def test_the_width_of_a_line_counts_as_it_is_seen(ready, run, viewer):
