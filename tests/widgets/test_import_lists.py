@@ -58,7 +58,7 @@ def test_lists_are_labels_of_the_class_they_are_named_after(dock, own_run, pick)
     shown, told = pick({"good.lst": "DATA //0\nDATA //3\n", "bad.txt": "DATA //1\nDATA //1\n"})
     assert shown == ["good", "bad"]
     assert told.startswith("Labelled from lists: 2 good, 1 bad.")
-    assert "bad.txt names 1 events more than once; each counts once." in told
+    assert "bad.txt names 1 event more than once; each counts once." in told
     assert labels_on_disk(own_run) == {"//0": "good", "//1": "bad", "//3": "good"}
     assert [own_run.label_of(i) for i in range(4)] == ["good", "bad", None, "good"]
     own_run.undo()
@@ -72,9 +72,19 @@ def test_the_class_can_be_changed_and_several_lists_be_of_one(dock, own_run, pic
     shown, told = pick(texts, ["ice", "ice"])
     assert shown == ["ice", "ice", "hits"]
     assert "2 ice, 1 hits" in told
-    assert "b.lst names 1 events more than once" in told
+    assert "b.lst names 1 event more than once" in told
     assert labels_on_disk(own_run) == {"//0": "ice", "//2": "ice", "//5": "hits"}
     assert set(own_run.classes.names) == {"good", "bad", "ice", "hits"}
+
+
+def test_lists_of_padt_are_good_and_bad_whatever_file_they_are_of(dock, own_run, pick):
+    texts = {
+        "goodEvents-modelSort-run1.list": "DATA //0\n",
+        "goodEvents-advanceSort-run2.list": "DATA //1\n",
+        "badEvents-modelSort-run1.list": "DATA //2\n",
+    }
+    assert pick(texts)[0] == ["good", "good", "bad"]
+    assert labels_on_disk(own_run) == {"//0": "good", "//1": "good", "//2": "bad"}
 
 
 def test_contradictory_lists_label_nothing(dock, own_run, pick):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 #: Source of labels from lists.
 SOURCE = "list"
+_PADT = re.compile(r"(good|bad)Events-")
 
 
 class ImportSummary(NamedTuple):
@@ -70,14 +72,19 @@ class ListPlan(NamedTuple):
     def warnings(self) -> list[str]:
         """A sentence for each list that names events more than once."""
         return [
-            f"{path} names {n} events more than once; each counts once."
+            f"{path} names {n} event{'s' * (n != 1)} more than once; each counts once."
             for path, n in self.repeated_in.items()
         ]
 
 
 def class_of_list(path: str | os.PathLike[str]) -> str:
-    """The class that a list is taken for by its name: ``good.lst`` is of good."""
-    return Path(path).stem
+    """The class that a list is taken for by its name: ``good.lst`` is of good.
+
+    So is ``goodEvents-modelSort-run1.list``, as PADT names its lists.
+    """
+    stem = Path(path).stem
+    padt = _PADT.match(stem)
+    return padt[1] if padt else stem
 
 
 def plan_import(
