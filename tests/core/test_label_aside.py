@@ -69,7 +69,7 @@ def test_a_rule_is_one_step_to_undo(store, stack):
     history = LabelHistory(store)
     history.set(stack.event_id(0), "good")
     aside = store.aside()
-    behind = LabelHistory(aside)
+    behind = history.aside(aside)
     apply_rule(aside, stack, np.full(6, 5.0), RULE, history=behind)
     history.set(stack.event_id(1), "ignore")
     store.take_over(aside)
@@ -84,6 +84,41 @@ def test_a_rule_is_one_step_to_undo(store, stack):
     history.undo()
     history.undo()
     assert store.aligned(stack) == [None] * 6 == on_disk(store, stack)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_undone_aside(store, stack, meanwhile):
+    """As undo and redo one after another, with what is labelled meanwhile on top."""
+    history = LabelHistory(store)
+    history.set(stack.event_id(0), "good")
+    apply_rule(store, stack, np.full(6, 5.0), RULE, history=history)
+    top = "ignore" if meanwhile else None
+    aside = store.aside()
+    behind = history.aside(aside)
+    if meanwhile:
+        history.set(stack.event_id(1), "ignore")
+    assert "rule" in behind.undo().text
+    store.take_over(aside)
+    history.take_over(behind)
+    assert store.aligned(stack) == ["good", top, *[None] * 4] == on_disk(store, stack)
+    if meanwhile:
+        assert not history.next_redo  # a new label clears what could be done again
+        history.undo()
+        assert store.aligned(stack)[0] == "good"
+    else:
+        assert history.size(again=True) == 5
+        aside = store.aside()
+        behind = history.aside(aside)
+        behind.redo()
+        store.take_over(aside)
+        history.take_over(behind)
+        assert store.aligned(stack) == ["good", *["bad"] * 5] == on_disk(store, stack)
+        assert not history.next_redo
+        history.undo()
+    assert history.size() == 1
+    history.undo()
+    assert store.aligned(stack)[0] is None
+    assert history.size() == 0
 
 
 def test_journals_read_meanwhile(store, stack):

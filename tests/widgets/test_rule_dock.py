@@ -24,7 +24,8 @@ from typer.testing import CliRunner
 from napari_xfelsort.cli import app
 from napari_xfelsort.core.event_scores import ScoreSettings, event_scores
 from napari_xfelsort.core.labels import LabelStore
-from napari_xfelsort.widgets import rule_dock
+from napari_xfelsort.core.simulate import simulate_detector
+from napari_xfelsort.widgets import label_dock, rule_dock
 from napari_xfelsort.widgets.dock import ERROR_COLOUR, MINIMUM_WIDTH
 from napari_xfelsort.widgets.label_dock import LabelDock
 from napari_xfelsort.widgets.rule_dock import RuleDock
@@ -341,6 +342,23 @@ def test_withdraw_restores_what_was_there(ready, own_run, user, qtbot):
     assert labels_of(own_run) == before
 
 
+def test_a_large_step_is_undone_in_the_background(ready, own_run, user, qtbot, monkeypatch):
+    monkeypatch.setattr(label_dock, "_MANY", 5)
+    own_run.go_to(2)
+    user.press("G")
+    before = labels_of(own_run)
+    compute(ready, qtbot, "mean")
+    apply(ready, qtbot)
+    after = labels_of(own_run)
+    for name, wanted in (("undo", before), ("redo", after), ("undo", before)):
+        user.click(name)
+        assert labels_of(own_run) == wanted
+        assert [own_run.label_of(i) for i in range(8)] == wanted
+        assert "rule mean" in user.told
+    user.click("undo")
+    assert labels_of(own_run) == [None] * 8
+
+
 def test_two_rules_are_withdrawn_apart(ready, own_run, qtbot):
     peaks = compute(ready, qtbot, "peaks")
     ready.findChild(QComboBox, "outside_class").setCurrentText("nothing")
@@ -494,7 +512,16 @@ def test_columns_of_the_file_are_offered(ready, own_run, qtbot):
     assert "'no such column'" in text(ready, "message")
 
 
-def test_all_numbers_equal_and_one_event(dock, own, open_run, tmp_path, qtbot):
+def test_one_event(dock, open_run, tmp_path, qtbot):
+    one = simulate_detector(tmp_path / "one", n_events=1, seed=5)
+    run = open_run(one.data, one.geometry)
+    compute(dock, qtbot, "mean")
+    assert text(dock, "side_counts") == "1 event inside, 0 outside."
+    apply(dock, qtbot)
+    assert labels_of(run) == ["good"]
+
+
+def test_all_numbers_equal(dock, own, open_run, tmp_path, qtbot):
     def change(file):
         file["LCLS/detector_1/EncoderValue"][:] = 0.25
 
@@ -567,13 +594,13 @@ def test_everything_is_explained_and_narrow(ready, qtbot):
 
 def test_beside_the_label_dock_from_the_start(viewer, own_run, qtbot):
     """The first label of a run is by rule; the Label dock takes its folder over."""
-    label_dock, dock = LabelDock(viewer), RuleDock(viewer)
-    for made in (label_dock, dock):
+    other, dock = LabelDock(viewer), RuleDock(viewer)
+    for made in (other, dock):
         qtbot.addWidget(made)
     compute(dock, qtbot)
     apply(dock, qtbot)
-    qtbot.waitUntil(lambda: label_dock.job is None, timeout=WAIT)
+    qtbot.waitUntil(lambda: other.job is None, timeout=WAIT)
     assert own_run.tally.n_labelled == 8
-    assert text(label_dock, "total") == "8 of 8 labelled"
-    label_dock.release()
+    assert text(other, "total") == "8 of 8 labelled"
+    other.release()
     dock.release()

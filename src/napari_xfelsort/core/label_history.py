@@ -60,6 +60,7 @@ class LabelHistory:
         self.store = store
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
+        self._began_with: tuple[_Step, ...] = ()
 
     @classmethod
     def going_on(
@@ -76,14 +77,28 @@ class LabelHistory:
         history.store = store
         return history
 
-    def take_over(self, aside: LabelHistory) -> None:
-        """Be able to undo what was done through the history of a copy of the store.
+    def aside(self, store: LabelStore) -> LabelHistory:
+        """A history for a copy of the store (`LabelStore.aside`), in another thread."""
+        made = LabelHistory(store)
+        made._done, made._undone = self._done.copy(), self._undone.copy()
+        made._began_with = (*self._done, *self._undone)
+        return made
 
-        Call it after `LabelStore.take_over`. What was done meanwhile is undone after it.
+    def take_over(self, aside: LabelHistory) -> None:
+        """Take on what was done, undone or done again through the history of a copy.
+
+        Call it after `LabelStore.take_over`. What was done here meanwhile is undone after it.
         """
-        self._done += aside._done
-        if aside._done:
-            self._undone.clear()
+        began = {id(step) for step in aside._began_with}
+        new = [step for step in aside._done if id(step) not in began]
+        gone = began - {id(step) for step in (*aside._done, *aside._undone)}  # done again
+        undone = {id(step) for step in aside._undone}
+        back = [step for step in self._done if id(step) in undone]
+        meanwhile = any(id(step) not in began for step in self._done)
+        self._done = [step for step in self._done if id(step) not in undone] + new
+        kept = [step for step in self._undone if id(step) not in gone]
+        # As by any label, what could be done again is cleared, unless it is part of that.
+        self._undone = [] if meanwhile or (new and not gone) else kept + back
 
     # -- labelling
 
@@ -143,6 +158,11 @@ class LabelHistory:
     def next_undo(self) -> str:
         """What `undo` would take back; empty when there is nothing."""
         return self._done[-1].change.text if self._done else ""
+
+    def size(self, again: bool = False) -> int:
+        """How many events `undo` would be about, or `redo`; 0 when there is nothing."""
+        steps = self._undone if again else self._done
+        return len(steps[-1].change.events) if steps else 0
 
     @property
     def next_redo(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QMessageBox
 
 from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.label_classes import ClassSet
+from napari_xfelsort.core.label_history import Change, LabelHistory
 from napari_xfelsort.core.label_journal import check_labeller
 from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
@@ -34,6 +36,7 @@ from napari_xfelsort.widgets.labelling import (
     lists_of,
     lists_writer,
 )
+from napari_xfelsort.widgets.rule_labels import LabelJob
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.suggesting import suggesting_of
 from napari_xfelsort.widgets.workers import Job
@@ -41,6 +44,9 @@ from napari_xfelsort.widgets.workers import Job
 #: What to show after an event was labelled, as the user reads it.
 NEXT, UNLABELLED, RANDOM, STAY = "next event", "next unlabelled", "random unlabelled", "stay"
 UNCERTAIN = "most uncertain"
+
+#: A step of more events than this is undone in the background.
+_MANY = 2000
 
 
 class LabelDock(LabelReadingDock):
@@ -210,6 +216,9 @@ class LabelDock(LabelReadingDock):
         """Take the last label back, or do again what was undone, and show the event."""
         try:
             run = self._ready_run()
+            if run.history is not None and run.history.size(again) > _MANY:
+                self._undo_many(run, again)
+                return
             self._labelling = True
             change = run.redo() if again else run.undo()
         except LabelError as error:
@@ -217,6 +226,21 @@ class LabelDock(LabelReadingDock):
             return
         finally:
             self._labelling = False
+        self._tell_undone(run, change, again)
+
+    def _undo_many(self, run: Run, again: bool) -> None:
+        """In the background: a rule may have labelled 100 000 events."""
+        job = LabelJob("undoing labels", run, functools.partial(_undo_aside, again))
+        job.labelled.connect(self._undone_many)
+        self.message.tell("Doing it again…" if again else "Undoing…")
+        self.run_job(job)
+
+    def _undone_many(self, made: tuple[Change | None, bool], _: LabelStore) -> None:
+        if self._run is not None:
+            self._tell_undone(self._run, *made)
+
+    def _tell_undone(self, run: Run, change: Change | None, again: bool) -> None:
+        """Show an event of what was undone, or done again, and say what it was."""
         if change is None:
             self.message.tell(f"There is nothing to {'redo' if again else 'undo'}.")
             return
@@ -346,3 +370,10 @@ class LabelDock(LabelReadingDock):
             self, "Write lists", f"Replace {names} in {paths[0].parent}?"
         )
         return bool(answer == QMessageBox.StandardButton.Yes)
+
+
+def _undo_aside(
+    again: bool, store: LabelStore, history: LabelHistory
+) -> tuple[Change | None, bool]:
+    """In a thread."""
+    return history.redo() if again else history.undo(), again

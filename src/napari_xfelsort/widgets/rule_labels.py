@@ -87,7 +87,11 @@ class LabelJob(Job):
             raise LabelError("Choose a folder for the labels first.")
         self._run, self._stack, self._label = run, run.stack, function
         self._store = run.labels
-        self._copy = None if run.labels is None else run.labels.aside()
+        self._copy: LabelStore | None = None
+        self._history: LabelHistory | None = None
+        if run.labels is not None and run.history is not None:
+            self._copy = run.labels.aside()
+            self._history = run.history.aside(self._copy)
         self._folder = os.path.abspath(os.path.expanduser(folder or ""))
         self._create, self._classes = create, run.classes
         self.succeeded.connect(self._take_over)
@@ -101,7 +105,7 @@ class LabelJob(Job):
             if new and self._classes != ClassSet():
                 self._classes.save(self._store.folder)
             copy = self._store.aside()
-        history = LabelHistory(copy)
+        history = LabelHistory(copy) if self._history is None else self._history
         with no_cycles_sought():  # that stops the window, for half a second among 100 000 labels
             outcome = self._label(copy, history)
             return Written(outcome, copy, history, copy.aligned(self._stack))

@@ -165,7 +165,9 @@ class RulePanel(QWidget):
         numbers = (0, 0, 0) if self._sides is None else tuple(s.sum() for s in self._sides)
         if self._sides is not None:
             without = f", {numbers[2]} without a number" if numbers[2] else ""
-            self.counts.tell(f"{numbers[0]} events inside, {numbers[1]} outside{without}.")
+            self.counts.tell(
+                f"{numbers[0]} event{'s' * (numbers[0] != 1)} inside, {numbers[1]} outside{without}."
+            )
         for browse, n in zip(self._browse, numbers, strict=True):
             browse.setEnabled(bool(n))
         self.changed.emit()
