@@ -162,7 +162,7 @@ class RulePanel(QWidget):
             self.counts.tell_error(f"The range {self.low:g} to {self.high:g} is empty.")
         else:
             self._sides = score_sides(self.values, self.low, self.high)
-        numbers = (0, 0, 0) if self._sides is None else tuple(s.sum() for s in self._sides)
+        numbers = [0, 0, 0] if self._sides is None else [int(s.sum()) for s in self._sides]
         if self._sides is not None:
             without = f", {numbers[2]} without a number" if numbers[2] else ""
             self.counts.tell(
