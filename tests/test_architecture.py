@@ -16,8 +16,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 GUI = ("napari", "qtpy", "PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", "superqt", "vispy")
 HEAVY = ("sklearn", "matplotlib", "numba", "distributed", "dask", "torch", "scipy.optimize")
 
-#: Made of dask, and imported where a dask array is asked for.
-LAZY = "napari_xfelsort.core.browsed_array"
+#: Endings of modules that are imported where they run: made of dask, or compiled loops.
+LAZY = ("core.browsed_array", "_loops")
 
 #: Imports every module of a room while the given packages cannot be imported, then
 #: prints which of the heavy ones came along.
@@ -32,7 +32,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 room = importlib.import_module("napari_xfelsort.{room}")
 for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
-    if module.name != {lazy!r}:
+    if not module.name.endswith({lazy!r}):
         importlib.import_module(module.name)
 print(",".join(name for name in {heavy!r} if name in sys.modules))
 """

@@ -1,0 +1,1 @@
+"""Bad-pixel masks: robust statistics of values, of images and over time."""
