@@ -33,6 +33,15 @@ def advice(data: LabelledEvents, division: Split, settings: TrainSettings) -> li
     ]
 
 
+def early_advice(data: LabelledEvents, division: Split, settings: TrainSettings) -> list[str]:
+    """As `advice`, before features are read: nothing is said of events that are the same."""
+    return [
+        *_of_counts(data, division.test),
+        *_of_shares(data, division, settings),
+        *_of_algorithm(settings),
+    ]
+
+
 def _of_counts(data: LabelledEvents, test: NDArray[np.bool_]) -> list[str]:
     said = []
     for name, count in data.counts(~test).items():

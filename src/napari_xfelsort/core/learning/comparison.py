@@ -181,6 +181,17 @@ def compare_prepared(
     return _compared(trained)
 
 
+def comparison_fits(settings: TrainSettings, models: Sequence[str] = MODELS) -> int:
+    """How many fits a comparison takes at most.
+
+    Raises
+    ------
+    SettingsError
+        If the search of an algorithm takes more fits than it may.
+    """
+    return sum(_settings_for(settings, name).planned_fits for name in models)
+
+
 def difference(first: Model, second: Model) -> Difference | None:
     """How much better the first is than the second; None unless judged on the same events.
 
