@@ -44,6 +44,8 @@ class SettingsForm(QWidget):
         Settings without an input; they keep the values of `set_settings`.
     offers : mapping of str to sequence of str, optional
         For settings that are a word or a number: the words to choose from.
+    headings : mapping of str to str, optional
+        Words above some settings behind "More", by the setting's name.
 
     Attributes
     ----------
@@ -64,11 +66,13 @@ class SettingsForm(QWidget):
         first: Sequence[str] = (),
         leave_out: Sequence[str] = (),
         offers: Mapping[str, Sequence[str]] | None = None,
+        headings: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.setObjectName("settings")
         self.message = Message()
         self._kind = kind
+        self._headings = headings or {}
         self._base = kind()
         fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in leave_out}
         hints = typing.get_type_hints(kind)
@@ -196,6 +200,10 @@ class SettingsForm(QWidget):
             for widget in (label, made.main, *made.main.parent().findChildren(QWidget)):
                 widget.setToolTip(tip)
             label.setBuddy(made.main)
+            if field.name in self._headings:
+                heading = QLabel(f"<b>{self._headings[field.name]}</b>")
+                heading.setObjectName(f"heading_{field.name}")
+                form.addRow(heading)
             self._labels[field.name] = label
             form.addRow(label, made)
         return form

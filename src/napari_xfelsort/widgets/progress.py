@@ -28,15 +28,15 @@ class EventProgress(QProgressBar):
         self.setFormat(text)
         self.setVisible(True)
 
-    def show_counts(self, counts: tuple[int, int]) -> None:
-        """Show events done and in all."""
+    def show_counts(self, counts: tuple[int, int], noun: str = "events") -> None:
+        """Show events, or other things, done and in all."""
         done, total = counts
         if not self._started:
             self._started, self._first = time.monotonic(), done
         self.setRange(0, max(1, total))
         self.setValue(done)
         left = time_left(time.monotonic() - self._started, done - self._first, total - done)
-        self.setFormat(f"%v of %m events{left and ', '}{left}")
+        self.setFormat(f"%v of %m {noun}{left and ', '}{left}")
 
     def stop(self) -> None:
         """Work ended."""

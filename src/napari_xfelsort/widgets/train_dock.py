@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QGroupBox, QLabel, QVBoxLayout, QWidget
 
-from napari_xfelsort.core.errors import RegionError, SettingsError, XfelsortError
-from napari_xfelsort.core.labels import LabelStore
+from napari_xfelsort.core.errors import RegionError, SettingsError
+from napari_xfelsort.core.learning.comparison import Compared
+from napari_xfelsort.core.learning.judging import DecisionRule
+from napari_xfelsort.core.learning.learning_curve import LearningPoint
+from napari_xfelsort.core.learning.overview import changed_labels
+from napari_xfelsort.core.learning.rule_choice import with_rule_by_hand
 from napari_xfelsort.core.model import Model, load_model
-from napari_xfelsort.core.training import train_with
-from napari_xfelsort.widgets.dock import Dock, PathField, RunChooser, button, row
+from napari_xfelsort.widgets.dock import PathField, RunChooser, button, row
 from napari_xfelsort.widgets.forms import file_to_write
-from napari_xfelsort.widgets.plot import Plot
-from napari_xfelsort.widgets.plot_metrics import draw_metrics, metrics_height
 from napari_xfelsort.widgets.progress import EventProgress
 from napari_xfelsort.widgets.region_picker import RegionPicker
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.train_form import TrainForm
-from napari_xfelsort.widgets.workers import Job, Report, counted
+from napari_xfelsort.widgets.train_relabel import RelabellingDock
+from napari_xfelsort.widgets.train_results import COMPARED, REPORT, ResultsPanel
+from napari_xfelsort.widgets.train_summary import SummaryPanel
+from napari_xfelsort.widgets.train_work import FITS, Summary, Task, Trained, learning, training
+from napari_xfelsort.widgets.workers import Job, Report
 
 _SUFFIX = ".xfelmodel"
 _FILTER = f"Model (*{_SUFFIX})"
-#: Milliseconds until labels are counted again: not at each of many that are set.
-_COUNT_DELAY = 200
 
 
-class TrainDock(Dock):
+class TrainDock(RelabellingDock):
     """Trains a model on the labelled events of a run.
 
     Attributes
@@ -41,12 +43,9 @@ class TrainDock(Dock):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.model: Model | None = None
-        self._run: Run | None = None
-        self._followed = ""
-        self._timer = QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_COUNT_DELAY)
-        self._timer.timeout.connect(self._count)
+        self._folder = ""
+        self._trained: Trained | None = None
+        self._fitting = False
         self._build(napari_viewer)
         self.chooser.run_chosen.connect(self._use_run)
         self._use_run(self.chooser.run)
@@ -54,53 +53,78 @@ class TrainDock(Dock):
 
     def release(self) -> None:
         super().release()
-        self._timer.stop()
         self._use_run(None)
+        self.summary.release()
         self.region.release()
-        self.plot.release()
+        self.results_panel.release()
 
     # --- the run and its labels -----------------------------------------------------------
 
     def _use_run(self, run: Run | None) -> None:
         if self._run is not None:
-            self._run.labelled.disconnect(self._follow_labels)
+            self._run.labelled.disconnect(self._labelled)
+            self._run.changed.disconnect(self._run_changed)
         self._run = run
         if run is not None:
-            run.labelled.connect(self._follow_labels)
-            self._followed = self.labels.path() or ""
+            run.labelled.connect(self._labelled)
+            run.changed.connect(self._run_changed)
+            self._folder = self.labels.path() or ""
         self.region.set_run(run)
-        self._follow_labels()
-        self._count()
+        self.results_panel.follow_run(run)
+        self._labelled()
         self.set_busy(self.job is not None)
 
-    def _follow_labels(self) -> None:
+    def _run_changed(self) -> None:
+        """Other files, or the same with another geometry."""
+        self.results_panel.follow_run(self._run)
+        self._look()
+
+    def _labelled(self) -> None:
         """Use the folder that the run is labelled in, unless another was chosen for it."""
         store = None if self._run is None else self._run.labels
-        if store is not None and (self.labels.path() or "") == self._followed:
-            self._followed = str(store.folder)
-            self.labels.set_paths(self._followed)
-        self._timer.start()
+        if store is not None and (self.labels.path() or "") == self._folder:
+            self._folder = str(store.folder)
+            self.labels.set_paths(self._folder)
+        self.results_panel.labels_changed()
+        self._look()
 
-    def _count(self, *_: Any) -> None:
-        """Tell how many labels the folder has."""
-        folder = self.labels.path()
-        store = None if self._run is None else self._run.labels
+    def _look(self, *_: Any) -> None:
+        """Have the training set looked at, as it is entered now."""
         try:
-            if folder is None:
-                text = ""
-            elif store is not None and str(store.folder) == folder:
-                text = _counts(store)
-            else:
-                text = _counts(LabelStore(folder, create=False))
-        except XfelsortError as error:
-            text = str(error)
-        self.counts.setText(text)
-        self.counts.setVisible(bool(text))
+            settings, region = self.form.settings(), self.region.region()
+        except (SettingsError, RegionError):
+            settings, region = None, None
+        stack = None if self._run is None else self._run.stack
+        self.summary.ask(stack, self.labels.path(), settings, region)
+
+    def _looked(self, summary: Summary) -> None:
+        self.form.offer_targets(summary.classes, summary.several)
+        trained, now = self._trained, summary.overview
+        text = ""
+        if trained is not None and now is not None and trained.task.folder == self.labels.path():
+            n = len(changed_labels(trained.labels, now.labels))
+            same = self.form.settings().target == trained.task.settings.target
+            if n and same and trained.task.stack is self._stack:
+                text = f"{n} label{'s' * (n != 1)} changed since training: train again to use "
+                text += "them." if n != 1 else "it."
+        self.changes.setText(text)
+        self.changes.setVisible(bool(text))
+
+    @property
+    def _stack(self) -> Any:
+        return None if self._run is None else self._run.stack
 
     # --- training -----------------------------------------------------------------------
 
     def train(self) -> None:
         """Train a model with what was entered."""
+        self._train(compare=False)
+
+    def compare(self) -> None:
+        """Train every model on the same events."""
+        self._train(compare=True)
+
+    def _train(self, compare: bool) -> None:
         if self.job is not None or self._run is None:
             return
         folder = self.labels.path()
@@ -108,25 +132,19 @@ class TrainDock(Dock):
             self.message.tell_error("Choose the folder of labels to train with.")
             return
         try:
-            settings, region = self.form.settings(), self.region.region()
+            task = Task(self._run.stack, folder, self.form.settings(), self.region.region())
         except (SettingsError, RegionError) as error:
             self.message.tell_error(str(error))
             return
-        stack = self._run.stack
-
-        def work(report: Report) -> Model:
-            model = train_with(stack, folder, settings, region, counted(report))
-            report(None)  # where a request to stop is heard that came during the fit
-            return model
-
-        job = Job("training a model", work)
-        job.succeeded.connect(self._trained)
+        job = Job("training a model", training(task, compare))
+        job.succeeded.connect(self._made)
+        job.stopped.connect(self._stopped)
         self._start(job, "Reading labelled events…")
 
     def _start(self, job: Job, doing: str) -> None:
         self.message.tell("")
+        self._fitting = False
         job.progressed.connect(self._show_progress)
-        job.stopped.connect(self._stopped)
         self.progress.start(doing)
         self.run_job(job)
 
@@ -134,27 +152,74 @@ class TrainDock(Dock):
         """Ask the work to stop."""
         if self.job is not None:
             self.job.stop()
-            self.message.tell("Stopping after the events that are being read…")
+            what = "this fit" if self._fitting else "the events that are being read"
+            self.message.tell(f"Stopping after {what}…")
 
-    def _show_progress(self, counts: tuple[int, int] | None) -> None:
-        if counts is None or counts[0] >= counts[1]:
+    def _show_progress(self, state: tuple[str, int, int] | None) -> None:
+        what, done, total = state or (FITS, 0, 1)
+        self._fitting = what == FITS or done >= total
+        if what == FITS and total > 1:
+            self.progress.show_counts((done, total), FITS)
+        elif self._fitting:
             self.progress.start("Fitting the model…")
         else:
-            self.progress.show_counts(counts)
+            self.progress.show_counts((done, total))
 
     def _stopped(self) -> None:
         self.message.tell("Stopped; no model was made.")
 
-    def _trained(self, model: Model) -> None:
-        self._show_model(model, [])
-        self.message.tell("The model is trained. Save it to sort with it.")
+    def _made(self, made: Trained) -> None:
+        self._trained = made
+        if made.comparison is None:
+            assert made.model is not None
+            if self.results_panel.view.currentText() == COMPARED:
+                self.results_panel.show_view(REPORT)
+            self._show_model(made.model, [])
+            self.message.tell("The model is trained. Save it to sort with it.")
+        else:
+            self.results_panel.show_comparison(made.comparison)
+            self.results_panel.show_view(COMPARED)
+            self._show_model(made.comparison.best, [])
+            self.message.tell(
+                "All models are trained; the best by cross-validation is shown. Keep it or "
+                "another, and save it to sort with it."
+            )
+        self._look()
+
+    def _keep(self, compared: Compared) -> None:
+        """Go on with a model of the comparison."""
+        name = compared.name.replace("_", " ")
+        if compared.model is None:
+            self.message.tell_error(f"There is no {name}: {compared.why_not}")
+            return
+        self.results_panel.show_view(REPORT)
+        self._show_model(compared.model, [])
+        self.message.tell(f"The model is the {name} now. Save it to sort with it.")
+
+    def learn(self) -> None:
+        """Train with more and more of the labels."""
+        trained, model = self._trained, self.model
+        if self.job is not None or trained is None or model is None:
+            return
+        settings = type(trained.task.settings).from_dict(model.provenance["settings"])
+        job = Job("finding the learning curve", learning(trained, settings))
+        job.succeeded.connect(self._learnt)
+        job.stopped.connect(self._stopped_learning)
+        self._start(job, "Training with more and more labels…")
+
+    def _learnt(self, points: list[LearningPoint]) -> None:
+        self.results_panel.show_learning(points)
+
+    def _stopped_learning(self) -> None:
+        self.message.tell("Stopped; there is no learning curve.")
 
     def set_busy(self, busy: bool) -> None:
-        self.train_button.setEnabled(not busy and self._run is not None)
+        for each in (self.train_button, self.compare_button):
+            each.setEnabled(not busy and self._run is not None)
         self.cancel_button.setEnabled(busy)
         self.load_button.setEnabled(not busy)
         self.save_button.setEnabled(not busy and self.model is not None)
-        for part in (self.chooser, self.region, self.form, self.labels):
+        for part in (self.chooser, self.region, self.form, self.labels, self.results_panel):
             part.setEnabled(not busy)
         if not busy:
             self.progress.stop()
@@ -162,20 +227,45 @@ class TrainDock(Dock):
     # --- the model ----------------------------------------------------------------------
 
     def _show_model(self, model: Model, cautions: list[str]) -> None:
-        self.model = model
-        self.plot.draw(
-            functools.partial(draw_metrics, metrics=model.metrics), metrics_height(model.metrics)
-        )
-        # The tables of the report are in the picture.
-        summary = model.report_text().split("\n\n")[0].splitlines()
-        notes = [f"Note: {note}" for note in (*cautions, *model.warnings)]
-        self.notes.setText("\n".join([*summary, *notes]))
+        earlier, self.model = self.model, model
+        at_hand = self._is_at_hand(model)
+        self.results_panel.show_model(model, self._run, cautions, earlier, at_hand)
         self.results.setVisible(True)
         self.set_busy(self.job is not None)
         QTimer.singleShot(0, self._scroll_to_results)
 
+    def _is_at_hand(self, model: Model) -> bool:
+        """Whether the training set of the model is the one that was read last."""
+        made = self._trained
+        if made is None:
+            return False
+        rows = [] if made.comparison is None else made.comparison.rows
+        estimators = [row.model.estimator for row in rows if row.model is not None]
+        if made.model is not None:
+            estimators.append(made.model.estimator)
+        return any(model.estimator is each for each in estimators)
+
     def _scroll_to_results(self) -> None:
-        self.ensureWidgetVisible(self.results, 0, 0)
+        self.verticalScrollBar().setValue(self.results.y())
+
+    def _use_rule(self, rule: DecisionRule, where: str) -> None:
+        """Store a threshold that was chosen by hand."""
+        model = self.model
+        if self.job is not None or model is None:
+            return
+
+        def work(report: Report) -> Model:
+            return with_rule_by_hand(model, rule, where)
+
+        job = Job("judging the threshold", work)
+        job.succeeded.connect(self._ruled)
+        self._start(job, "Judging the threshold…")
+
+    def _ruled(self, model: Model) -> None:
+        self._show_model(model, [])
+        self.message.tell("The model has this threshold now. Save it to sort with it.")
+
+    # --- files ------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Save the model to the file that was entered, asking before one is replaced."""
@@ -212,7 +302,7 @@ class TrainDock(Dock):
         """Load a model file, and check that the model suits the run."""
         if self.job is not None:
             return
-        stack = None if self._run is None else self._run.stack
+        stack = self._stack
 
         def work(report: Report) -> tuple[str, Model, list[str]]:
             model = load_model(path)
@@ -238,62 +328,61 @@ class TrainDock(Dock):
         self.chooser = RunChooser(self.runs)
         self.labels = PathField("labels", "folder", "Folder of labels", placeholder="folder")
         self.labels.line.setToolTip("The folder that the Label dock keeps labels in")
-        self.labels.chosen.connect(self._count)
-        self.counts = _text("label_counts")
+        self.labels.chosen.connect(self._look)
+        self.summary = SummaryPanel()
+        self.summary.found.connect(self._looked)
         self.region = RegionPicker(self.runs)
+        self.region.changed.connect(self._look)
         self.form = TrainForm()
+        self.form.changed.connect(self._look)
         self.progress = EventProgress()
         tip = "Train a model on the labelled events, and test it on those it has not seen"
         self.train_button = button("Train", "train", tip, self.train)
+        tip = "Train every model on the same events, and show them side by side"
+        self.compare_button = button("Compare all", "compare", tip, self.compare)
         tip = "Stop training; nothing is kept of it"
         self.cancel_button = button("Cancel", "cancel", tip, self.cancel)
         tip = "Load a model file and see how well that model does"
-        self.load_button = button("Load model…", "load_model", tip, self.load)
+        self.load_button = button("Load…", "load_model", tip, self.load)
         about = QFormLayout()
         about.addRow("Run", self.chooser)
         about.addRow("Labels", self.labels)
-        about.addRow("", self.counts)
         about.addRow("Region", self.region)
         self.body.addLayout(about)
         self.body.addWidget(_group("Settings", self.form))
-        self.body.addLayout(row(self.train_button, self.cancel_button, self.load_button))
-        for widget in (self.progress, self.message, self._results(napari_viewer)):
+        self.body.addWidget(_group("Training set", self.summary))
+        self.changes = QLabel()
+        self.changes.setObjectName("label_changes")
+        self.changes.setWordWrap(True)
+        self.changes.setVisible(False)
+        buttons = (self.train_button, self.compare_button, self.cancel_button, self.load_button)
+        self.body.addLayout(row(*buttons))
+        for widget in (self.progress, self.message, self.changes, self._results(napari_viewer)):
             self.body.addWidget(widget)
         self.body.addStretch()
 
     def _results(self, napari_viewer: Any) -> QWidget:
-        self.plot = Plot(napari_viewer, "metrics")
-        self.plot.told.connect(self._tell_picture)
-        self.notes = _text("notes")
+        panel = self.results_panel = ResultsPanel(napari_viewer, self.runs)
+        self.plot = panel.plot
+        for plot in panel.plots:
+            plot.told.connect(self._tell_picture)
+        panel.important.told.connect(self._tell_picture)
+        panel.curve_wanted.connect(self.learn)
+        panel.threshold.wanted.connect(self._use_rule)
+        panel.mistakes.relabel.connect(self._relabel)
+        panel.mistakes.train_again.connect(self.train)
+        panel.compared.kept.connect(self._keep)
         self.model_file = PathField(
             "model_file", "new file", "Save the model", _FILTER, f"NAME{_SUFFIX}"
         )
         self.model_file.line.setToolTip("The file to save the model in")
         tip = "Save the model, to sort with it here or with the command line"
         self.save_button = button("Save model", "save_model", tip, self.save)
-        tip = "Save the picture as PNG, SVG or PDF, on white"
-        picture = button("Save picture…", "save_picture", tip, self.plot.save)
         file = QWidget()
-        file.setLayout(row("File", self.model_file))
-        buttons = QWidget()
-        buttons.setLayout(row(self.save_button, picture))
-        self.results = _group("Model", self.plot, self.notes, file, buttons)
+        file.setLayout(row("File", self.model_file, self.save_button))
+        self.results = _group("Model", panel, file)
         self.results.setVisible(False)
         return self.results
-
-
-def _counts(store: LabelStore) -> str:
-    counts = store.counts()
-    if not counts:
-        return "no labels yet"
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-
-
-def _text(name: str) -> QLabel:
-    label = QLabel()
-    label.setObjectName(name)
-    label.setWordWrap(True)
-    return label
 
 
 def _group(title: str, *widgets: QWidget) -> QGroupBox:

@@ -1,25 +1,38 @@
-"""The form for training: one test share in percent, and only settings that matter."""
+"""The form for training: what matters first, and only settings that change something."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from magicgui.widgets import FloatSpinBox
 from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QLabel
 
+from napari_xfelsort.core.errors import SettingsError
+from napari_xfelsort.core.learning.comparison import comparison_fits
 from napari_xfelsort.core.settings import Settings
 from napari_xfelsort.core.train_settings import THRESHOLD_RULES, TrainSettings
 from napari_xfelsort.widgets.forms import SettingsForm
-from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
+from napari_xfelsort.widgets.inputs import OfferInput, needs_focus_for_wheel
 
 #: Settings that only some algorithms have.
 _OF_MODELS = {
-    "n_estimators": ("random_forest",),
-    "max_depth": ("random_forest", "decision_tree"),
+    "n_estimators": ("random_forest", "gradient_boosting"),
+    "max_depth": ("random_forest", "decision_tree", "gradient_boosting"),
     "n_neighbors": ("k_nearest_neighbours",),
-    "C": ("logistic_regression",),
-    "class_weight": ("logistic_regression", "decision_tree", "random_forest"),
+    "C": ("logistic_regression", "linear_svm"),
+    "learning_rate": ("gradient_boosting",),
+    "var_smoothing": ("naive_bayes",),
+    "class_weight": (
+        "logistic_regression",
+        "decision_tree",
+        "random_forest",
+        "linear_svm",
+        "gradient_boosting",
+        "naive_bayes",
+    ),
 }
 #: Settings that only some kinds of features have.
 _OF_KINDS = {
@@ -32,6 +45,14 @@ _OF_KINDS = {
     "quantiles": ("quantiles",),
     "metadata": ("metadata",),
 }
+_FIRST = ("model", "target", "kinds", "bin", "normalise", "split", "threshold", "search")
+_HEADINGS = {
+    "bin_statistic": "Features",
+    "recall": "Decisions",
+    "calibration": "Probabilities and cross-validation",
+    "class_weight": "Algorithm",
+    "workers": "Reading",
+}
 
 
 class TrainForm(SettingsForm):
@@ -41,9 +62,10 @@ class TrainForm(SettingsForm):
         self.share = FloatSpinBox(min=1, max=99, step=0.1, value=30)
         super().__init__(
             TrainSettings,
-            first=("model", "kinds", "threshold", "split"),
+            first=_FIRST,
             leave_out=("train_share", "test_share"),
-            offers={"threshold": THRESHOLD_RULES},
+            offers={"threshold": THRESHOLD_RULES, "target": ("",)},
+            headings=_HEADINGS,
         )
         box = self.share.native
         box.setObjectName("test_percent")
@@ -55,9 +77,14 @@ class TrainForm(SettingsForm):
         needs_focus_for_wheel(box)
         self.rows.insertRow(1, "test share", box)
         self.rows.labelForField(box).setToolTip(tip)
+        self.fits = QLabel()
+        self.fits.setObjectName("fits")
+        self.fits.setWordWrap(True)
+        self.rows.addRow(self.fits)
         self.share.changed.connect(self._shared)
-        self.changed.connect(self._enable_what_matters)
-        self._enable_what_matters()
+        self.changed.connect(self._show_what_matters)
+        self.offer_targets((), False)
+        self._show_what_matters()
 
     def settings(self) -> TrainSettings:
         settings = super().settings()
@@ -70,6 +97,23 @@ class TrainForm(SettingsForm):
             self.share.value = round(100 * settings.test_share, 1)
         super().set_settings(settings)
 
+    def offer_targets(self, names: Sequence[str], several: bool) -> None:
+        """Offer classes to tell from all others.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Those that events have.
+        several : bool
+            Whether events have several; then a target is needed.
+        """
+        target = self.inputs["target"]
+        assert isinstance(target, OfferInput)
+        with QSignalBlocker(target):
+            target.offer(("", *names))
+        chosen = bool(str(target.value()))
+        self.show_row("target", several or len(names) > 2 or chosen)
+
     def _shared(self, percent: float) -> None:
         # As the command line reads --test.
         self._base = dataclasses.replace(
@@ -77,20 +121,51 @@ class TrainForm(SettingsForm):
         )
         self._entered()
 
-    def _enable_what_matters(self, *_: Any) -> None:
+    def _show_what_matters(self, *_: Any) -> None:
         model = self.inputs["model"].value()
         for name, models in _OF_MODELS.items():
-            self.enable(name, model in models)
-        self._enable_what_features_need()
+            self._let(name, model in models)
+        self._show_what_features_need()
         rule = self.inputs["threshold"].value()
-        self.enable("recall", rule == "high_recall")
+        self._let("recall", rule == "high_recall")
+        for name in ("cost_false_good", "cost_lost_good"):
+            self._let(name, rule == "costs")
+        searching = self.inputs["search"].value() != "none"
+        for name in ("search_score", "search_limit"):
+            self._let(name, searching)
+        self._count_fits()
 
-    def _enable_what_features_need(self) -> None:
+    def _show_what_features_need(self) -> None:
         kinds = set(self.inputs["kinds"].value())
         for name, needed in _OF_KINDS.items():
-            self.enable(name, bool(kinds & set(needed)))
+            self._let(name, bool(kinds & set(needed)))
         blocks = "pixels" in kinds and self.inputs["bin"].value() > 1
-        self.enable("bin_statistic", blocks)
+        self._let("bin_statistic", blocks)
         in_rings = "radial" in kinds and "fraction" in self.inputs["radial_statistics"].value()
-        self.enable("above", "intensity" in kinds or in_rings)
-        self.enable("incoming", self.inputs["normalise"].value() == "incoming")
+        self._let("above", "intensity" in kinds or in_rings)
+        self._let("incoming", self.inputs["normalise"].value() == "incoming")
+
+    def _let(self, name: str, matters: bool) -> None:
+        self.enable(name, matters)
+        self.show_row(name, matters)
+
+    def _count_fits(self) -> None:
+        """Say how long it will take, in fits, before it is begun."""
+        try:
+            settings = self.settings()
+            text = f"Training takes {_fits(settings.planned_fits)}"
+        except SettingsError:
+            self.fits.setText("")
+            return
+        try:
+            text += f", comparing all models {_fits(comparison_fits(settings))}"
+        except SettingsError:
+            text += "; the search is too long to compare all models"
+        if settings.search != "none":
+            sets = settings.search_fits // settings.folds
+            text += f". The search tries {sets} sets of parameters on {settings.folds} parts"
+        self.fits.setText(f"{text}.")
+
+
+def _fits(n: int) -> str:
+    return "one fit" if n == 1 else f"up to {n} fits"

@@ -41,6 +41,8 @@ class Overview:
         What a careful colleague would say; see `advice.early_advice`.
     why : str
         Why it is divided as it is, as a sentence.
+    labels : dict of str to str
+        The class of each event by its name; see `labels_of_events`.
     """
 
     counts: dict[str, int]
@@ -52,6 +54,7 @@ class Overview:
     n_bytes: int
     notes: list[str]
     why: str
+    labels: dict[str, str]
 
     @property
     def n_events(self) -> int:
@@ -95,6 +98,7 @@ def overview(
         4 * n * extractor.n_features,
         [*data.notes, *early_advice(data, division, settings)],
         division.why,
+        labels_of_events(data),
     )
 
 
