@@ -25,12 +25,13 @@ from typer.testing import CliRunner
 
 from napari_xfelsort.cli import app
 from napari_xfelsort.core.labels import LabelStore
+from napari_xfelsort.core.learning import tuning
 from napari_xfelsort.core.model import load_model
 from napari_xfelsort.core.region import Region
 from napari_xfelsort.core.train_settings import TrainSettings
 from napari_xfelsort.core.training import train_with
 from napari_xfelsort.readers import open_stack
-from napari_xfelsort.widgets import train_dock
+from napari_xfelsort.widgets import train_work
 from napari_xfelsort.widgets.dock import MINIMUM_WIDTH
 from napari_xfelsort.widgets.progress import time_left
 from napari_xfelsort.widgets.train_dock import TrainDock
@@ -142,15 +143,15 @@ def test_a_region_drawn_on_the_picture_is_used(ready, run, qtbot):
 
 
 @pytest.mark.parametrize(
-    "model", ["logistic regression", "k nearest neighbours", "decision tree", "random forest"]
+    "model", ["logistic regression", "linear svm", "naive bayes", "gradient boosting"]
 )
 def test_every_algorithm(ready, qtbot, model):
     choose(ready, "model", model)
     train(ready, qtbot)
     assert ready.model.provenance["settings"]["model"] == model.replace(" ", "_")
     assert ready.results.isVisible()
-    assert model in ready.findChild(QLabel, "notes").text()
-    assert "Note: " in ready.findChild(QLabel, "notes").text()
+    assert ready.findChild(QLabel, "about_model").text().startswith(model)
+    assert "Note:" in ready.findChild(QLabel, "notes").text()
     assert "is trained" in ready.message.text()
 
 
@@ -165,6 +166,20 @@ def test_only_settings_that_matter_can_be_entered(ready):
     choose(ready, "model", "logistic regression")
     ready.findChild(QComboBox, "threshold").setCurrentText("high_recall")
     assert enabled() == {"C", "class_weight", "recall"}
+    ready.findChild(QCollapsible).expand(animate=False)
+    shown = {name for name, made in ready.form.inputs.items() if made.isVisible()}
+    assert {"C", "recall"} <= shown
+    assert not {"n_estimators", "n_neighbors", "learning_rate", "search_limit"} & shown
+
+
+def test_fits_are_told_before(ready):
+    """By the grids of the documentation: 5 values of C on 5 parts, and the last fit."""
+    fits = ready.findChild(QLabel, "fits")
+    assert fits.text() == "Training takes one fit, comparing all models up to 42 fits."
+    choose(ready, "model", "logistic regression")
+    choose(ready, "search", "small")
+    assert fits.text().startswith("Training takes up to 26 fits")
+    assert "5 sets of parameters on 5 parts" in fits.text()
 
 
 def test_only_settings_of_the_kinds_of_features_can_be_entered(ready, qtbot):
@@ -237,6 +252,7 @@ def test_labels_of_the_run_are_followed(dock, run, labels, qtbot, tmp_path):
     first = store.get(run.stack.event_id(0))
     run.set_label(0, "bad" if first == "good" else "good")
     qtbot.waitUntil(lambda: counts.text() not in ("", text))
+    assert "21" in counts.text()
     run.use_labels(LabelStore(tmp_path / "others"))
     assert dock.labels.path() == str(tmp_path / "others")
 
@@ -268,7 +284,8 @@ def test_without_labels(dock, run, qtbot, tmp_path):
     assert "Choose the folder of labels" in sentence(dock)
     dock.labels.line.setText(str(tmp_path / "nowhere"))
     dock.labels.line.editingFinished.emit()
-    assert "no label folder" in dock.findChild(QLabel, "label_counts").text()
+    said = dock.findChild(QLabel, "summary_notes")
+    qtbot.waitUntil(lambda: "no label folder" in said.text())
     train(dock, qtbot)
     assert "no label folder" in sentence(dock)
     assert not (tmp_path / "nowhere").exists()
@@ -329,6 +346,7 @@ def test_a_bad_setting(ready, qtbot):
 
 def test_cancel_stops_after_the_block_that_is_read(ready, qtbot, monkeypatch):
     blocks, go_on = [], threading.Event()
+    prepare = train_work.prepare
 
     def slow(stack, labels, settings, region, progress):
         def told(done, total):
@@ -337,10 +355,10 @@ def test_cancel_stops_after_the_block_that_is_read(ready, qtbot, monkeypatch):
                 assert go_on.wait(30)
             progress(done, total)
 
-        return train_with(stack, labels, settings, region, told)
+        return prepare(stack, labels, settings, region, told)
 
     monkeypatch.setattr("napari_xfelsort.core.features.blocks.MAX_BLOCK_EVENTS", 1)
-    monkeypatch.setattr(train_dock, "train_with", slow)
+    monkeypatch.setattr(train_work, "prepare", slow)
     click(ready, "train", qtbot)
     bar = ready.findChild(QProgressBar)
     qtbot.waitUntil(lambda: len(blocks) == 2, timeout=WAIT)
@@ -349,6 +367,7 @@ def test_cancel_stops_after_the_block_that_is_read(ready, qtbot, monkeypatch):
     assert not ready.findChild(QPushButton, "train").isEnabled()
     assert not ready.findChild(QWidget, "settings").isEnabled()
     click(ready, "cancel", qtbot)
+    assert "after the events that are being read" in sentence(ready)
     go_on.set()
     finish(ready, qtbot)
     assert len(blocks) == 2
@@ -360,15 +379,43 @@ def test_cancel_stops_after_the_block_that_is_read(ready, qtbot, monkeypatch):
     assert ready.model is not None
 
 
+@pytest.mark.parametrize("what", ["train", "compare"])
+def test_cancel_stops_after_the_fit(ready, qtbot, monkeypatch, what):
+    """A fit itself cannot be interrupted; the next one is not begun."""
+    fits, go_on = [], threading.Event()
+    fit = tuning.fit
+
+    def slow(*arguments):
+        fits.append(1)
+        if len(fits) == 2:
+            assert go_on.wait(30)
+        return fit(*arguments)
+
+    monkeypatch.setattr(tuning, "fit", slow)
+    choose(ready, "model", "logistic regression")
+    choose(ready, "search", "small")
+    click(ready, what, qtbot)
+    bar = ready.findChild(QProgressBar)
+    qtbot.waitUntil(lambda: "fits" in bar.text(), timeout=WAIT)
+    click(ready, "cancel", qtbot)
+    assert "Stopping after this fit" in sentence(ready)
+    go_on.set()
+    finish(ready, qtbot)
+    assert len(fits) <= 3
+    assert ready.model is None
+    assert "Stopped" in sentence(ready)
+
+
 def test_a_dock_that_is_closed_stops_its_work(ready, run, qtbot, monkeypatch):
     begun, go_on = threading.Event(), threading.Event()
+    prepare = train_work.prepare
 
-    def slow(stack, labels, settings, region, progress):
+    def slow(*arguments):
         begun.set()
         assert go_on.wait(30)
-        return train_with(stack, labels, settings, region, progress)
+        return prepare(*arguments)
 
-    monkeypatch.setattr(train_dock, "train_with", slow)
+    monkeypatch.setattr(train_work, "prepare", slow)
     click(ready, "train", qtbot)
     qtbot.waitUntil(begun.is_set)
     ready.release()

@@ -102,8 +102,9 @@ class ComparePanel(QWidget):
                     )
                 self.table.setItem(number, column, item)
         self.table.selectRow(0)
-        lines = 22 * (len(rows) + 2) + 14
-        self.table.setFixedHeight(lines)
+        around = self.table.horizontalHeader().sizeHint().height()
+        around += self.table.horizontalScrollBar().sizeHint().height() + 6
+        self.table.setFixedHeight(22 * len(rows) + around)
         best = comparison.best
         failed = [f"{row.name.replace('_', ' ')}: {row.why_not}" for row in rows if row.why_not]
         self.about.tell(

@@ -106,4 +106,6 @@ def draw_comparison(figure: Figure, rows: Sequence[Compared]) -> None:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+    # Which pixel it is comes last.
+    half = (_LETTERS - 1) // 2
+    return name if len(name) <= _LETTERS else f"{name[:half]}…{name[-half:]}"

@@ -7,24 +7,29 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_CELL = "padding:1px 7px"
+_CELL = "padding:1px 5px"
+#: Letters of a class name that are shown.
+_LETTERS = 12
+#: Decisions up to which cells have room for percents.
+_FEW = 4
 
 
 def metrics_html(metrics: Mapping[str, Any]) -> str:
     """Confusion matrix (counts, row percent) and report of `metrics.evaluate`."""
-    matrix = [["labelled as", *(f"→ {name}" for name in metrics["columns"])]]
+    matrix = [["labelled", *(f"→ {_short(name)}" for name in metrics["columns"])]]
+    wide = len(metrics["columns"]) > _FEW
     for name, counts, shares in zip(
         metrics["classes"], metrics["confusion"], metrics["row_percent"], strict=True
     ):
         cells = [
-            f"{count}" if share is None else f"{count} ({share:.1f} %)"
+            f"{count}" if share is None or wide else f"{count}\n{share:.1f} %"
             for count, share in zip(counts, shares, strict=True)
         ]
-        matrix.append([name, *cells])
+        matrix.append([_short(name), *cells])
     report = [["", "precision", "recall", "F1", "events"]]
     for name, values in metrics["per_class"].items():
         shares = [percent(values[key]) for key in ("precision", "recall", "f1")]
-        report.append([name, *shares, str(values["support"])])
+        report.append([_short(name), *shares, str(values["support"])])
     rates = (
         f"accuracy {percent(metrics['accuracy'])}, misclassified "
         f"{percent(metrics['misclassification_rate'])}, unsure {percent(metrics['unsure_rate'])}"
@@ -53,13 +58,21 @@ def span_text(value: float | None, span: Sequence[float] | None) -> str:
     return f"{100 * value:.1f} ({100 * span[0]:.1f}–{100 * span[1]:.1f})"
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text).replace("\n", "<br>")
+
+
 def _table(rows: Sequence[Sequence[str]]) -> str:
     lines = []
     for number, row in enumerate(rows):
         tag = "th" if number == 0 else "td"
         cells = [
             f'<{tag} align="{"left" if k == 0 else "right"}" style="{_CELL}">'
-            f"{html.escape(cell)}</{tag}>"
+            f"{_escaped(cell)}</{tag}>"
             for k, cell in enumerate(row)
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")

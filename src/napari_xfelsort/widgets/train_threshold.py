@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QLabel,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -229,6 +230,8 @@ class ThresholdPanel(QWidget):
         self.live.setObjectName("live_metrics")
         self.live.setTextFormat(Qt.TextFormat.RichText)
         self.live.setWordWrap(True)
+        # Many classes must not make the dock wide.
+        self.live.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.decided = QLabel()
         self.decided.setObjectName("live_decided")
         self.decided.setWordWrap(True)

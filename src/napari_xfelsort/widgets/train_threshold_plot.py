@@ -172,6 +172,7 @@ def _draw_histogram(axes: Axes, scores: Scores) -> None:
     for k, (name, values) in enumerate(scores.groups.items()):
         axes.hist(values, edges, color=COLOURS[k % len(COLOURS)], alpha=0.65, label=name)
     axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(top=1.45 * axes.get_ylim()[1])  # room for the legend
     axes.set_xlabel(scores.title)
     axes.set_ylabel("events")
     axes.legend(loc="upper center", ncols=2)
@@ -196,7 +197,7 @@ def _draw_curves(
     axes.set_ylim(-0.04, 1.06)
     words = {
         "roc": ("false positives", "found", "area"),
-        "precision_recall": ("found (recall)", "precision", "mean"),
+        "precision_recall": ("found (recall)", "precision", "average"),
     }
     across, up, what = words[kind]
     axes.set_xlabel(across)

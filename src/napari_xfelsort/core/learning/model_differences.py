@@ -48,7 +48,7 @@ def model_differences(model: Model, other: Model) -> list[str]:
         )
     else:
         said.append(
-            f"On the same test events its accuracy is {difference_text(gain)} % higher; equally "
+            f"On the same test events its accuracy differs by {difference_text(gain)} %; equally "
             f"good models differ so much with probability {gain.p_value:.2g} (McNemar)."
         )
     return said
@@ -58,9 +58,13 @@ def _settings(model: Model, other: Model) -> list[tuple[str, str, str]]:
     ours, theirs = (each.provenance.get("settings") or {} for each in (model, other))
     names = [name for name in {**ours, **theirs} if name not in _OF_NO_MATTER]
     return [
-        (name.replace("_", " "), str(ours.get(name, "-")), str(theirs.get(name, "-")))
+        (name.replace("_", " "), _words(ours.get(name, "-")), _words(theirs.get(name, "-")))
         for name in names
     ]
+
+
+def _words(value: object) -> str:
+    return value.replace("_", " ") if isinstance(value, str) else str(value)
 
 
 def _found(model: Model) -> str:

@@ -91,14 +91,16 @@ def _of_curve(
     threshold, precision, found = (
         np.array(curve[name], np.float64) for name in ("threshold", "precision", "recall")
     )
+    below = np.append(threshold[1:], 0.0)
+    middle = (threshold + below) / 2
     if preset == "high_recall":
-        k = int(np.argmax(found >= recall - 1e-9))
-    elif preset == "max_f1":
+        return float(middle[int(np.argmax(found >= recall - 1e-9))])
+    if preset == "max_f1":
         total = precision + found
-        score = np.divide(2 * precision * found, total, out=np.zeros_like(total), where=total > 0)
-        k = int(score.argmax())
+        cost = -np.divide(2 * precision * found, total, out=np.zeros_like(total), where=total > 0)
     else:
-        # In events of the positive class: those lost, and those wrongly taken for it.
+        # In events of the positive class: those lost, and those wrongly taken for it. Where
+        # precision is 0, the curve does not say how many the latter are.
         false = np.divide(
             found * (1 - precision),
             precision,
@@ -106,11 +108,11 @@ def _of_curve(
             where=precision > 0,
         )
         cost = cost_lost * (1 - found) + (cost_false * false if cost_false else 0.0)
-        k = int(cost.argmin())
-        if cost[k] > cost_lost and threshold[0] < 1:  # nothing positive costs less
-            return float((threshold[0] + 1) / 2)
-    below = threshold[k + 1] if k + 1 < len(threshold) else 0.0
-    return float((threshold[k] + below) / 2)
+        if threshold[0] < 1:  # nothing positive
+            cost = np.append(cost, cost_lost)
+            middle = np.append(middle, (threshold[0] + 1) / 2)
+    best = middle[cost <= cost.min() + 1e-12]
+    return float(best[np.abs(best - 0.5).argmin()])
 
 
 def with_rule_by_hand(model: Model, rule: DecisionRule, where: str) -> Model:
