@@ -29,9 +29,10 @@ from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.readers import hdf5
 from napari_xfelsort.widgets.runs import runs_of
+from napari_xfelsort.widgets.sort_board import SortBoard
 from napari_xfelsort.widgets.sort_dock import SortDock
 from napari_xfelsort.widgets.sort_order import suggested_folder
-from napari_xfelsort.widgets.sort_table import SortBoard, SortModel
+from napari_xfelsort.widgets.sort_table import SortModel, SortRow
 
 SECONDS = 60_000
 #: Events: rounding of a probability depends on how many are multiplied at once.
@@ -84,6 +85,7 @@ def dock(viewer, qtbot):
     if made.job is not None:
         made.job.stop()
     qtbot.waitUntil(lambda: made.job is None, timeout=SECONDS)
+    qtbot.waitUntil(lambda: made.card.is_current and not made.opener.busy, timeout=SECONDS)
     made.release()
 
 
@@ -92,6 +94,8 @@ def enter(dock, qtbot):
     """Fills the form."""
 
     def fill(workers: int | None = 0, **lines: object) -> None:
+        if "scheduler" in lines:
+            dock.findChild(QComboBox, "where").setCurrentText("a dask scheduler")
         for name, text in lines.items():
             line = dock.findChild(QLineEdit, name)
             line.setFocus()
@@ -204,8 +208,9 @@ def test_the_open_run_is_sorted_as_without_a_dock(
     for name, n in summary.totals.items():
         assert f"{n} {name}" in said(dock)
     table = cells(dock.findChild(QTableView, "sorted_files").model())
-    assert table[0] == ["File", "State", "Events", *summary.totals]
-    assert table[1] == [simulated.data.name, "done", "40", *map(str, summary.totals.values())]
+    assert table[0] == ["File", "State", "Events", *summary.totals, "events/s"]
+    assert table[1][:-1] == [simulated.data.name, "done", "40", *map(str, summary.totals.values())]
+    assert float(table[1][-1]) > 0
     lists = dock.findChild(QPlainTextEdit, "lists").toPlainText().split("\n")
     assert {Path(path).name for path in lists} == {"good.lst", "bad.lst", "unsure.lst"}
     assert all(Path(path).is_file() for path in lists)
@@ -316,7 +321,7 @@ def test_closing_dock_or_viewer_stops_the_sort(
     dock.model_file.set_paths(str(model_file))
     dock.out.set_paths(str(out))
     dock.settings.inputs["block_events"].show_value(BLOCK)
-    dock.workers.setValue(2)
+    dock.where.workers.setValue(2)
     before = processes()
     reached, go_on = hold(3)
     qtbot.mouseClick(dock.sort_button, Qt.MouseButton.LeftButton)
@@ -503,7 +508,7 @@ def test_a_chosen_folder_is_kept_when_another_run_is_opened(
 def board_of(n_files: int, each: int) -> SortBoard:
     frames = np.zeros((each, 2, 2), "f4")
     sources = [ArraySource(frames, f"{k}.cxi") for k in range(n_files)]
-    return SortBoard(EventStack(sources))
+    return SortBoard(EventStack(sources), ("good", "failed"))
 
 
 def test_the_board_shows_the_newest_of_each_file():
@@ -513,8 +518,8 @@ def test_the_board_shows_the_newest_of_each_file():
     board.note(SortProgress(10, 30, 0, 3, "2.cxi", 1, 0, 2, {"good": 5, "failed": 1}))
     board.note(SortProgress(16, 30, 1, 3, "0.cxi", 1, 0, 0, {"good": 10, "failed": 0}))
     assert board.take_changes() == {
-        0: ("sorted", {"good": 10, "failed": 0}),
-        2: ("6 of 10", {"good": 5, "failed": 1}),
+        0: SortRow("0.cxi", 10, "sorted", {"good": 10, "failed": 0}),
+        2: SortRow("2.cxi", 10, "6 of 10", {"good": 5, "failed": 1}),
     }
     assert board.take_changes() == {}
 

@@ -4,85 +4,92 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from typing import Any
 
-from qtpy.QtCore import QTimer, QUrl
-from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QGroupBox,
-    QLabel,
-    QLineEdit,
-    QMessageBox,
-    QPlainTextEdit,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
-from superqt import QCollapsible
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QMessageBox
 
+from napari_xfelsort.core.decisions import FAILED
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.sorting import SortProgress, SortSettings, SortSummary
-from napari_xfelsort.core.sorting.folder import REPORT
-from napari_xfelsort.widgets.dock import Dock, PathField, RunChooser, button, row
-from napari_xfelsort.widgets.forms import SettingsForm
-from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
-from napari_xfelsort.widgets.progress import EventProgress
+from napari_xfelsort.core.sorting.folder import list_names
+from napari_xfelsort.core.stack import EventStack
+from napari_xfelsort.widgets.dock import Dock
+from napari_xfelsort.widgets.layers import Opened
 from napari_xfelsort.widgets.run import Run
+from napari_xfelsort.widgets.sort_board import SortBoard, WatchBoard
+from napari_xfelsort.widgets.sort_form import SortParts
+from napari_xfelsort.widgets.sort_opening import ANY, FileOpener, Wanted
 from napari_xfelsort.widgets.sort_order import (
     SortOrder,
     SortOutcome,
     plural,
     suggested_folder,
     told,
+    told_of_watch,
 )
-from napari_xfelsort.widgets.sort_table import (
-    SortBoard,
-    SortModel,
-    SortRow,
-    fit_columns,
-    sort_view,
-)
-from napari_xfelsort.widgets.source_form import SourceForm
+from napari_xfelsort.widgets.sort_table import SortRow, rate_text
 from napari_xfelsort.widgets.workers import Job
 
-_MODELS = "Model (*.xfelmodel);;All files (*)"
 _OPEN_RUN, _OTHER_DATA = 0, 1
-_AUTOMATIC = -1
 
 
-class SortDock(Dock):
-    """Sorts the open run, or other data, with a model file."""
+class SortDock(SortParts, Dock):
+    """Sorts the open run, or other data, with a model file; also what still appears."""
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self._board: SortBoard | None = None
+        self._board: SortBoard | WatchBoard | None = None
+        self._order: SortOrder | None = None
         self._refused: SortOutcome | None = None
-        self._summary: SortSummary | None = None
+        self._finish = threading.Event()
         self._kept = 0
-        self._suggested = ""
-        self._followed = ""
-        self._build()
+        self._round = 0
+        self._told_last = self._suggested = self._model_followed = ""
+        self.opener = FileOpener(self.runs)
+        self._build(napari_viewer)
+        self._connect()
+        self._follow_model(self.runs.model_path or "")
+        self.follow_run(self.chooser.run, changed=self.card.look_again)
+        self.what.setCurrentIndex(_OTHER_DATA if self.chooser.run is None else _OPEN_RUN)
+        self._choose_what()
+        self._show_watching(False)
+        self.set_busy(False)
+
+    def _connect(self) -> None:
         self.chooser.run_chosen.connect(self._use_run)
         self.source.data.chosen.connect(self._suggest)
         self.what.currentIndexChanged.connect(self._choose_what)
-        self.scheduler.textChanged.connect(self._enable_workers)
+        for field in (
+            self.source.data,
+            self.source.geometry_file,
+            self.source.mask,
+            self.model_file,
+        ):
+            field.chosen.connect(self.card.look_again)
+        self.source.dataset.currentTextChanged.connect(self.card.look_again)
+        self.watch_box.toggled.connect(self._show_watching)
+        self.view.file_chosen.connect(self.show_file)
+        self.opener.told.connect(self._tell_opened)
+        self.results.failed.connect(self.message.tell_error)
+        self.course.plot.told.connect(self._tell_picture)
         self.runs.model_saved.connect(self._follow_model)
-        self._follow_model(self.runs.model_path or "")
-        self.what.setCurrentIndex(_OTHER_DATA if self.chooser.run is None else _OPEN_RUN)
-        self._choose_what()
-        self.set_busy(False)
 
     def release(self) -> None:
         super().release()
         self.runs.model_saved.disconnect(self._follow_model, missing_ok=True)
+        self.card.release()
+        self.opener.release()
+        self.results.release()
+        self.course.release()
 
     # --- what is entered ------------------------------------------------------------------
 
     def _use_run(self, run: Run | None) -> None:
         if run is not None and not self.source.data.path():
             self.what.setCurrentIndex(_OPEN_RUN)
+        self.follow_run(run, changed=self.card.look_again)
         self._suggest()
 
     def _choose_what(self, *_: Any) -> None:
@@ -91,27 +98,45 @@ class SortDock(Dock):
         self.source.setVisible(not of_run)
         self._suggest()
 
+    def _show_watching(self, watching: bool) -> None:
+        self.watching.setVisible(watching)
+        self.finish_button.setVisible(watching)
+        self.sort_button.setText("Watch" if watching else "Sort")
+        self.card.look_again()
+
     def _follow_model(self, path: str) -> None:
         """Use the model that was saved last, unless another was chosen."""
-        if (self.model_file.path() or "") == self._followed:
-            self._followed = path
+        if (self.model_file.path() or "") == self._model_followed:
+            self._model_followed = path
             self.model_file.set_paths(*filter(None, [path]))
+            self.card.look_again()
 
     def _suggest(self, *_: Any) -> None:
         """Suggest a folder for the results, unless one was chosen."""
+        self.card.look_again()
         if (self.out.path() or "") == self._suggested:
-            paths = self._data_paths()
-            self._suggested = suggested_folder(paths[0]) if paths else ""
+            opened = self._opened()
+            self._suggested = "" if opened is None else suggested_folder(opened.paths[0])
             self.out.set_paths(*filter(None, [self._suggested]))
 
-    def _data_paths(self) -> tuple[str, ...]:
-        if self.what.currentIndex() == _OPEN_RUN:
-            return () if self.chooser.run is None else self.chooser.run.opened.paths
-        opened = self.source.opened()
-        return () if opened is None else opened.paths
+    def add_data_folder(self) -> None:
+        """Let the user choose one more folder or run to sort."""
+        found = self.ask_folder()
+        if found:
+            self.source.data.set_paths(*self.source.data.paths(), found)
+            self.source.data.chosen.emit(found)
 
-    def _enable_workers(self, *_: Any) -> None:
-        self.workers.setEnabled(not self.scheduler.text().strip())
+    def _opened(self) -> Opened | None:
+        """How the data are opened that were entered."""
+        if self.what.currentIndex() == _OPEN_RUN:
+            return None if self.chooser.run is None else self.chooser.run.opened
+        return self.source.opened()
+
+    def for_card(self) -> tuple[str | None, EventStack | Opened | None]:
+        """The model and the data that were entered, as far as they were."""
+        of_run = self.what.currentIndex() == _OPEN_RUN and self.chooser.run is not None
+        data = self.chooser.run.stack if of_run else self._opened()
+        return self.model_file.path(), data
 
     def order(self) -> SortOrder:
         """What was entered.
@@ -121,10 +146,9 @@ class SortDock(Dock):
         SettingsError
             A sentence about what is missing or wrong.
         """
-        run = self.chooser.run
         of_run = self.what.currentIndex() == _OPEN_RUN
-        data = (run and run.stack) if of_run else self.source.opened()
-        if data is None:
+        opened = self._opened()
+        if opened is None:
             raise SettingsError(
                 "Open a run, or choose other data to sort."
                 if of_run
@@ -137,16 +161,16 @@ class SortDock(Dock):
             raise SettingsError("Choose a folder for the results.")
         settings = self.settings.settings()
         assert isinstance(settings, SortSettings)
-        scheduler = self.scheduler.text().strip() or None
-        workers = self.workers.value()
-        use_workers = scheduler is None and workers != _AUTOMATIC
+        watching = self.watching.settings() if self.watch_box.isChecked() else None
+        is_stack = of_run and watching is None
         return SortOrder(
-            data,
+            self.chooser.run.stack if is_stack else opened,
+            opened,
             os.path.expanduser(model),
             os.path.abspath(os.path.expanduser(out)),
-            workers if use_workers else None,
-            scheduler,
+            *self.where.team(),
             settings,
+            watching,
         )
 
     # --- sorting --------------------------------------------------------------------------
@@ -163,14 +187,20 @@ class SortDock(Dock):
         self._start(order, overwrite=False)
 
     def _start(self, order: SortOrder, overwrite: bool) -> None:
-        self._board = self._refused = self._summary = None
-        self._kept = 0
-        self.results.setVisible(False)
+        self._order = order
+        self._board = self._refused = None
+        self._kept = self._round = 0
+        self._told_last = ""
+        self._finish = threading.Event()
+        self.results.clear()
+        self.course.start()
         self.message.tell("")
         self._show_rate("")
-        self.view.setVisible(False)
+        self.files.setVisible(False)
         self.progress.start("Opening data and model…")
-        job = Job(f"sorting into {order.out}", functools.partial(order.carry_out, overwrite))
+        doing = "watching" if order.watching else "sorting"
+        work = functools.partial(order.carry_out, overwrite, self._finish.is_set)
+        job = Job(f"{doing} into {order.out}", work)
         job.progressed.connect(self._show_progress)
         job.succeeded.connect(self._finished)
         job.stopped.connect(self._stopped)
@@ -182,38 +212,76 @@ class SortDock(Dock):
             self.job.stop()
             self.message.tell("Stopping after the events that are in work…")
 
-    def _show_progress(self, told: tuple[SortBoard, tuple[str, ...]] | None) -> None:
-        if told is None:
-            return
-        board, names = told
+    def finish(self) -> None:
+        """End a watch: all files are taken as they are, and the results written."""
+        if self.job is not None:
+            self._finish.set()
+            self.finish_button.setEnabled(False)
+            self.message.tell("Sorting what is there as it is, then writing the results…")
+
+    def _show_progress(self, board: SortBoard | WatchBoard | None) -> None:
+        if isinstance(board, SortBoard):
+            self._show_sort(board)
+        elif board is not None:
+            self._show_watch(board)
+
+    def _show_sort(self, board: SortBoard) -> None:
         progress = board.progress
         assert progress is not None
         if board is not self._board:
             self._board = board
-            self._show_table(board.rows(), names)
-        if progress.kept_events != self._kept:
-            self._kept = progress.kept_events
-            self.message.tell(f"Resumes: {progress.kept_events} events were done before.")
+            self._show_table(board.rows(), board.names)
+        self._tell_kept(progress)
         self.table.change(board.take_changes())
         if progress.file or progress.done_events:
             self._show_counts(board, progress)
         else:
             self.progress.start("Starting…")
 
-    def _show_counts(self, board: SortBoard, progress: SortProgress) -> None:
+    def _tell_kept(self, progress: SortProgress) -> None:
+        if progress.kept_events != self._kept:
+            self._kept = progress.kept_events
+            self.message.tell(f"Resumes: {progress.kept_events} events were done before.")
+
+    def _show_counts(self, board: SortBoard | WatchBoard, progress: SortProgress) -> None:
         if progress.done_events >= progress.total_events:
             self.progress.start("Writing lists and report…")
         else:
             self.progress.show_counts((progress.done_events, progress.total_events))
         rate = board.rate()
-        parts = (
-            []
-            if rate is None
-            else [f"{rate:.3g} events/s" if rate < 100 else f"{rate:.0f} events/s"]
-        )
+        parts = [] if rate is None else [f"{rate_text(rate)} events/s"]
         parts.append(f"{progress.done_files} of {plural(progress.total_files, 'file')}")
         parts.append(f"{progress.failed} failed")
         self._show_rate(", ".join(parts))
+
+    def _show_watch(self, board: WatchBoard) -> None:
+        progress = board.progress
+        if progress is None:
+            return
+        if board is not self._board:
+            self._board = board
+            self._show_table([], board.names)
+        rows = board.take_rows()
+        if rows is not None:
+            self.table.follow(rows, board.names)
+        if progress.sort is not None and (progress.sort.file or progress.sort.done_events):
+            if not progress.rounds:
+                self._tell_kept(progress.sort)
+            self._show_counts(board, progress.sort)
+        elif progress.sort is None:
+            self.progress.start("Waiting for new events…")
+            self._show_rate(f"Waiting for new events; last change {progress.quiet:.0f} s ago.")
+            self._tell_watch(told_of_watch(progress))
+        self.course.show_points(progress.points, board.names, progress.hits)
+        if progress.rounds != self._round and progress.summary is not None:
+            self._round = progress.rounds
+            self._show_results(progress.summary)
+
+    def _tell_watch(self, sentence: str) -> None:
+        """Tell how the watch stands when that is new: meanwhile other things are told."""
+        if sentence != self._told_last and not self._finish.is_set():
+            self._told_last = sentence
+            self.message.tell(sentence)
 
     def _show_rate(self, text: str) -> None:
         self.rate.setText(text)
@@ -221,12 +289,20 @@ class SortDock(Dock):
 
     def _show_table(self, rows: list[SortRow], names: tuple[str, ...]) -> None:
         self.table.show_rows(rows, names)
-        self.view.setVisible(True)
-        fit_columns(self.view)
+        self.show_classes(names)
+        self.files.setVisible(True)
+        self.view.fit_columns()
+
+    def _show_results(self, summary: SortSummary) -> None:
+        assert self._order is not None
+        names = list_names([n for n in summary.totals if n != FAILED][:-1])
+        lists = [str(summary.out / name) for name in names.values()]
+        self.results.show_results(summary.out, lists, tuple(names), self._order.opened)
 
     def _stopped(self) -> None:
+        button = self.sort_button.text()
         self.message.tell(
-            "Stopped. What was sorted is kept; Sort with the same folder goes on from there."
+            f"Stopped. What was sorted is kept; {button} with the same folder goes on from there."
         )
 
     def _finished(self, outcome: SortOutcome) -> None:
@@ -234,13 +310,18 @@ class SortDock(Dock):
         if summary is None:
             self._refused = outcome
             return
-        self._summary = summary
-        self._show_table([SortRow.of(result) for result in summary.files], tuple(summary.totals))
+        board = self._board = outcome.board
+        assert board is not None
+        rows = [SortRow.of(result, board.rates.get(result.file, 0.0)) for result in summary.files]
+        if isinstance(board, WatchBoard) and board.progress is not None:
+            self.course.show_points(board.progress.points, board.names, board.progress.hits)
+        if self.files.isHidden():
+            self._show_table(rows, tuple(summary.totals))
+        self.table.follow(rows, tuple(summary.totals))
+        self.table.sort_again()
         self._show_rate("")
-        self.message.tell(told(summary))
-        self.lists.setPlainText("\n".join(outcome.lists))
-        self.open_report.setEnabled((summary.out / REPORT).is_file())
-        self.results.setVisible(True)
+        self.message.tell(told(summary, is_watch=isinstance(board, WatchBoard)))
+        self._show_results(summary)
         QTimer.singleShot(0, self._scroll_to_results)
 
     def _scroll_to_results(self) -> None:
@@ -271,121 +352,24 @@ class SortDock(Dock):
     def set_busy(self, busy: bool) -> None:
         self.sort_button.setEnabled(not busy)
         self.cancel_button.setEnabled(busy)
+        self.finish_button.setEnabled(busy)
         for part in (self.inputs, self.more):
             part.setEnabled(not busy)
         if not busy:
             self.progress.stop()
 
-    def show_report(self) -> None:
-        """Open the report in the browser."""
-        self._open(REPORT)
+    # --- from a line to the event ---------------------------------------------------------
 
-    def show_folder(self) -> None:
-        """Open the folder of the results."""
-        self._open("")
-
-    def _open(self, name: str) -> None:
-        if self._summary is None:
+    def show_file(self, row: SortRow) -> None:
+        """Show the first event of the chosen class of a file in the viewer."""
+        if self._order is None or self._board is None:
             return
-        path = str(self._summary.out / name)
-        if not QDesktopServices.openUrl(QUrl.fromLocalFile(path)):
-            self.message.tell_error(f"No program was found that opens {path}.")
+        name = self.first_of.currentText() or ANY
+        place = self._board.places.get(row.path, row.path)
+        self.opener.show(Wanted(row, place, name, self._order.out, self._order.opened))
 
-    # --- widgets --------------------------------------------------------------------------
+    def _tell_opened(self, sentence: str, is_shown: bool) -> None:
+        (self.message.tell if is_shown else self.message.tell_error)(sentence)
 
-    def _build(self) -> None:
-        self.body.addWidget(self._inputs())
-        self.body.addWidget(self._more())
-        self.progress = EventProgress()
-        self.rate = _text("rate", "Events a second, files done, events that failed")
-        self.rate.setVisible(False)
-        self.table = SortModel(self)
-        self.view = sort_view(self.table)
-        self.view.setVisible(False)
-        tip = "Sort; the same folder again goes on where it was stopped"
-        self.sort_button = button("Sort", "sort", tip, self.sort)
-        tip = "Stop sorting; what is done is kept, and the same folder goes on from there"
-        self.cancel_button = button("Cancel", "cancel", tip, self.cancel)
-        self.body.addLayout(row(self.sort_button, self.cancel_button))
-        for widget in (self.progress, self.rate, self.message, self.view, self._results()):
-            self.body.addWidget(widget)
-        self.body.addStretch()
-
-    def _inputs(self) -> QWidget:
-        self.what = QComboBox()
-        self.what.setObjectName("what")
-        self.what.setToolTip("The run that is open, as it is shown, or data that are not open")
-        self.what.addItems(["the open run", "other data"])
-        self.chooser = RunChooser(self.runs)
-        self.source = SourceForm()
-        self.model_file = PathField("model", "file", "Choose a model", _MODELS, "model file")
-        self.model_file.line.setToolTip("The model that decides: a file NAME.xfelmodel")
-        self.out = PathField(
-            "out", "new folder", "Choose a folder for the results", placeholder="folder"
-        )
-        self.out.line.setToolTip("Folder for the results; it is made when it is not there")
-        self.workers = QSpinBox()
-        self.workers.setObjectName("workers")
-        self.workers.setRange(_AUTOMATIC, 1024)
-        self.workers.setSpecialValueText("automatic")
-        self.workers.setValue(_AUTOMATIC)
-        self.workers.setToolTip(
-            "Processes that sort: automatic is one a core, 0 sorts in napari's own process"
-        )
-        for widget in (self.what, self.workers):
-            needs_focus_for_wheel(widget)
-        self.inputs = QWidget()
-        form = QFormLayout(self.inputs)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setSpacing(4)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Sort", self.what)
-        form.addRow("", self.chooser)
-        form.addRow(self.source)
-        form.addRow("Model", self.model_file)
-        form.addRow("Results", self.out)
-        form.addRow("Workers", self.workers)
-        return self.inputs
-
-    def _more(self) -> QWidget:
-        self.settings = SettingsForm(SortSettings)
-        self.scheduler = QLineEdit()
-        self.scheduler.setObjectName("scheduler")
-        self.scheduler.setPlaceholderText("tcp://host:port")
-        tip = "Dask scheduler whose workers sort instead; they must see the same files"
-        self.scheduler.setToolTip(tip)
-        self.settings.rows.addRow("scheduler", self.scheduler)
-        self.more = QCollapsible("Settings", expandedIcon="▼", collapsedIcon="▶")
-        self.more.setObjectName("more")
-        self.more.setDuration(0)
-        self.more.addWidget(self.settings)
-        self.more.collapse(animate=False)
-        return self.more
-
-    def _results(self) -> QWidget:
-        self.lists = QPlainTextEdit()
-        self.lists.setObjectName("lists")
-        self.lists.setReadOnly(True)
-        self.lists.setFixedHeight(76)
-        self.lists.setToolTip("Lists of events, as CrystFEL reads them")
-        self.open_report = button(
-            "Open report", "open_report", "Open the report in the browser", self.show_report
-        )
-        folder = button(
-            "Open folder", "open_folder", "Open the folder of the results", self.show_folder
-        )
-        self.results = QGroupBox("Lists")
-        column = QVBoxLayout(self.results)
-        column.setContentsMargins(6, 6, 6, 6)
-        column.addWidget(self.lists)
-        column.addLayout(row(self.open_report, folder))
-        self.results.setVisible(False)
-        return self.results
-
-
-def _text(name: str, tip: str) -> QLabel:
-    label = QLabel()
-    label.setObjectName(name)
-    label.setToolTip(tip)
-    label.setWordWrap(True)
-    return label
+    def _tell_picture(self, sentence: str, done: bool) -> None:
+        (self.message.tell if done else self.message.tell_error)(sentence)

@@ -220,6 +220,8 @@ class _Run:
         self.tables = [self._table(folder, plan, names) for plan in self.plans]
         self._growing: dict[int, _Growing] = {}
         self._retries: deque[Task] = deque()
+        # Of each file: events decided on by this call, and the seconds that it took.
+        self._pace = [(0, 0.0)] * len(self.plans)
         self.done = self.found = self._files_done = self._failed = 0
 
     def _table(self, folder: OutFolder, plan: FilePlan, names: dict[Identity, str]) -> Table:
@@ -296,6 +298,8 @@ class _Run:
             assert ready.tally is not None
             growing.table.append(ready.text, ready.tally, lost=bool(ready.error))
             self._count(ready.tally)
+            events, seconds = self._pace[part.file]
+            self._pace[part.file] = events + ready.tally.events, seconds + ready.seconds
         if growing.table.state.rows == len(plan):
             self._finish(part.file)
         self._tell(part.file)
@@ -314,6 +318,7 @@ class _Run:
         if self._progress is None:
             return
         worked_on = k >= 0
+        events, seconds = self._pace[k] if worked_on else (0, 0.0)
         self._progress(
             SortProgress(
                 self.done,
@@ -325,6 +330,7 @@ class _Run:
                 self.found,
                 k,
                 self.tables[k].state.tally.by_name() if worked_on else {},
+                events / seconds if seconds else 0.0,
             )
         )
 

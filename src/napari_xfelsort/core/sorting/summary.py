@@ -40,6 +40,8 @@ class SortProgress:
         Which source of the stack that file is; -1 when none was worked on.
     counts : mapping of str to int
         Events of that file so far: each class, then unsure and failed.
+    rate : float
+        Events of that file that one worker decides on in a second; 0 where none was.
     """
 
     done_events: int
@@ -51,6 +53,7 @@ class SortProgress:
     kept_events: int = 0
     number: int = -1
     counts: Mapping[str, int] = field(default_factory=dict)
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
