@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
 
 #: Values that statistics are taken of at once.
-_CHUNK = 4 * 1024**2
+_CHUNK = 512 * 1024
 
 
 class FeatureExtractor:
