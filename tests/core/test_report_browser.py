@@ -146,7 +146,7 @@ def test_the_course_shows_the_shares_that_the_table_holds(report, tmp_path):
             .replace("}}", "}")
         )
         heights = np.array(tab.value(line))
-    found = (158 - heights) / 150 * top
+    found = (216 - heights) / 200 * top
     np.testing.assert_allclose(found, shares, atol=top / 1000)
 
 

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from typing import Any, Protocol
@@ -42,6 +43,11 @@ _QUIET = {
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.interval": "10s",
 }
+
+_GONE = (
+    "The scheduler of the workers is gone. What is complete is kept; the same call goes on "
+    "from there."
+)
 
 
 class Pool(Protocol):
@@ -110,9 +116,10 @@ class DaskPool:
             self._fill(next_task)
             if not self._tasks:
                 return
-            future = next(self._completed)
-            task = self._tasks.pop(future.key)
-            results = self._outcome(future, task)
+            with _connected():
+                future = next(self._completed)
+                task = self._tasks.pop(future.key)
+                results = self._outcome(future, task)
             if results is not None:
                 yield task, results
 
@@ -129,7 +136,9 @@ class DaskPool:
     def _room(self) -> int:
         now = time.monotonic()
         if now - self._counted_at >= _COUNT_SECONDS:
-            self._window = 2 * max(1, sum(self._client.nthreads().values())) + 2
+            with _connected():
+                n_threads = sum(self._client.nthreads().values())
+            self._window = 2 * max(1, n_threads) + 2
             self._counted_at = now
         return self._window
 
@@ -140,14 +149,15 @@ class DaskPool:
             self._sources[part.file] if part.whole else self._sent_source(part.file)
             for part in task.parts
         ]
-        future = self._client.submit(
-            run_task,
-            self._shared,
-            sources,
-            list(task.parts),
-            key=self._key("block"),
-            pure=False,
-        )
+        with _connected():
+            future = self._client.submit(
+                run_task,
+                self._shared,
+                sources,
+                list(task.parts),
+                key=self._key("block"),
+                pure=False,
+            )
         self._tasks[future.key] = task
         self._completed.add(future)
 
@@ -165,7 +175,8 @@ class DaskPool:
 
         # distributed advises against large arguments; sent once, and able to be sent
         # again when a worker dies, is what is wanted here.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+        quiet = {"distributed.admin.large-graph-warning-threshold": "1TB"}
+        with dask.config.set(quiet), _connected():
             return self._client.submit(_itself, value, key=self._key(what), pure=False)
 
     def _key(self, what: str) -> str:
@@ -180,10 +191,7 @@ class DaskPool:
             results: list[PartResult] = future.result()
             return results
         if future.status == "cancelled":
-            raise ClusterError(
-                "The scheduler of the workers is gone. What is complete is kept; the same "
-                "call goes on from there."
-            )
+            raise ClusterError(_GONE)
         error = future.exception()
         if isinstance(error, KilledWorker):
             # What was sent may be counted as suspicious too.
@@ -196,6 +204,15 @@ class DaskPool:
         else:
             why = f"{type(error).__name__}: {error}"
         return [PartResult(part, error=why) for part in task.parts]
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Turn what a lost connection raises, wherever it is noticed first, into a sentence."""
+    try:
+        yield
+    except (CancelledError, OSError) as error:
+        raise ClusterError(_GONE) from error
 
 
 def _itself(value: Any) -> Any:
