@@ -55,6 +55,7 @@ def test_runs_by_name(path, run):
     [
         ({"run": 12}, "run 12"),
         ({"run_number": np.float64(7)}, "run 7"),
+        ({"run_id": np.uint32(7)}, "run 7"),
         ({"runNumber": " 0012 "}, "run 12"),
         ({"run": "lys_3"}, "run lys_3"),
         ({"run": ""}, None),
