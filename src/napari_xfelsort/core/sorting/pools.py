@@ -323,7 +323,7 @@ class Workers:
             return _connect(self._scheduler, self._stack)
         if self._cluster is not None:
             return start_cluster(self._cluster, self._stack)
-        return _start_local(workers, self._stack)
+        return start_local(workers, self._stack)
 
 
 def _connect(address: str, stack: ExitStack) -> Any:
@@ -338,7 +338,8 @@ def _connect(address: str, stack: ExitStack) -> Any:
         ) from error
 
 
-def _start_local(workers: int, stack: ExitStack) -> Any:
+def start_local(workers: int, stack: ExitStack) -> Any:
+    """A dask client of worker processes of this computer, which the stack ends."""
     from distributed import Client
 
     stack.enter_context(_workers_without_main())
@@ -348,22 +349,9 @@ def _start_local(workers: int, stack: ExitStack) -> Any:
         return stack.enter_context(Client(cluster, set_as_default=False))
     except (OSError, RuntimeError) as error:
         raise ClusterError(
-            f"{workers} worker processes cannot be started ({error}); workers=0 sorts "
+            f"{workers} worker processes cannot be started ({error}); workers=0 works "
             "without them."
         ) from error
-
-
-@contextmanager
-def local_client(workers: int) -> Iterator[Any]:
-    """A dask client of worker processes on this computer, ended afterwards.
-
-    Raises
-    ------
-    ClusterError
-        If they cannot be started.
-    """
-    with ExitStack() as stack:
-        yield _start_local(workers, stack)
 
 
 def local_cluster(workers: int) -> Any:
