@@ -51,7 +51,15 @@ _GONE = (
 
 
 class Pool(Protocol):
-    """Runs tasks."""
+    """Runs tasks.
+
+    Attributes
+    ----------
+    costs : bool
+        Handing out a task takes time, so that one of several quick blocks is better.
+    """
+
+    costs: bool
 
     def run(self, next_task: NextTask) -> Iterator[tuple[Task, list[PartResult]]]:
         """Take tasks as there is room for them and yield each when done, in any order."""
@@ -60,6 +68,8 @@ class Pool(Protocol):
 
 class InProcessPool:
     """Runs tasks one after another in this process."""
+
+    costs = False
 
     def __init__(self, context: Context, sources: Sequence[EventSource]) -> None:
         self._context = context
@@ -87,6 +97,8 @@ class DaskPool:
     sources : sequence of EventSource
         The files.
     """
+
+    costs = True
 
     def __init__(self, client: Any, context: Context, sources: Sequence[EventSource]) -> None:
         from distributed import as_completed
