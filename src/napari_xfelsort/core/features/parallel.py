@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,10 +74,11 @@ def blocks_by_workers(
     ClusterError
         If processes cannot be started, or die.
     """
-    from napari_xfelsort.core.sorting.pools import local_client
+    from napari_xfelsort.core.sorting.pools import start_local
 
     shared = _Shared(extractor, stack.geometry, stack.user_mask, stack.dtype)
-    with local_client(workers) as client:
+    with ExitStack() as running:
+        client = start_local(workers, running)
         yield from _run(client, shared, blocks, 2 * workers + 2)
 
 
