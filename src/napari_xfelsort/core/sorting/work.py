@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,12 +88,15 @@ class PartResult:
         What is counted in them.
     error : str
         Why the block failed as a whole; empty when it did not.
+    seconds : float
+        How long it took; 0 where that was not measured.
     """
 
     part: Part
     text: bytes = b""
     tally: Tally | None = None
     error: str = ""
+    seconds: float = 0.0
 
 
 def run_task(
@@ -105,10 +109,12 @@ def run_task(
 def run_part(context: Context, source: EventSource, part: Part) -> PartResult:
     """Decide on a block; whatever goes wrong is told in the result."""
     try:
+        begun = time.perf_counter()
         indices = np.asarray(part.indices, np.int64)
         block = EventBlock(source, indices, indices)
         decisions = context.model.predict_block(context.stack_of(source), block)
-        return _result(part, decisions, context.keep)
+        result = _result(part, decisions, context.keep)
+        return replace(result, seconds=time.perf_counter() - begun)
     # A block that cannot be decided on must not stop the others, whatever the reason.
     except Exception as error:  # noqa: BLE001
         _log.debug("block of %s failed", source.path, exc_info=True)
