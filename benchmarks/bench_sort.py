@@ -10,7 +10,13 @@ forest trained on one panel of it (176 x 192 pixels), and the run sorted. Beside
   processes; ``gzip`` and ``bslz4`` decode the whole chunk of each event for it,
   ``plain`` and ``contiguous`` only touch the panel;
 * *decide*: a loop over blocks that calls the model without dask, tables or lists, on
-  as many processes; what sorting takes longer is the cost of scheduling and writing.
+  as many processes; what sorting takes longer is the cost of scheduling and writing;
+* *alone*: the events shared by as many processes, each of which sorts its share by
+  itself, without dask; what sorting takes longer, in processor time of all processes, is
+  the cost of scheduling.
+
+With ``--small`` the run is a virtual file over a tenth as many stored events, and the
+lists are checked to the last event.
 
 Start-up is left out everywhere: workers have started and imported what they need before
 the clock runs. Sorting counts from the call to its return, without the report. On a busy
@@ -158,6 +164,15 @@ def time_sort(data: Path, model: Any, out: Path, address: str) -> tuple[Rate, fl
     return Rate(summary.events, wall, cpu_seconds() - cpu), summary
 
 
+def check_lists(out: Path, data: Path, n: int, period: int) -> None:
+    """Every event is in the list it belongs in, in order, to the last one."""
+    for name, bad in (("good", False), ("bad", True)):
+        wanted = [k for k in range(n) if (k % period % N_DISTINCT % 3 == 0) is bad]
+        with (out / f"{name}.lst").open() as lines:
+            for k, line in zip(wanted, lines, strict=True):
+                assert line == f"{data} //{k}\n", (line, k)
+
+
 def start_workers(workers: int, data: Path, model: Any, out: Path) -> Any:
     """Workers as `sort` starts them, that have imported what they need."""
     cluster = local_cluster(workers)
@@ -227,6 +242,22 @@ def decide_loop(start: int, stop: int, path: Path, model_path: Path, size: int) 
     return run
 
 
+def alone_loop(start: int, stop: int, path: Path, model_path: Path, out: Path) -> Any:
+    """Sorts a share of the events in this process."""
+    stack = xs.open_stack(path)
+    model = xs.load_model(model_path)
+    few = stack.subset(range(start, start + 100))
+    xs.sort(few, model, out / f"warm-{start}", workers=0, report=False)
+    share = stack.selected(
+        np.zeros(stop - start, np.int32), np.arange(start, stop, dtype=np.int32)
+    )
+
+    def run() -> None:
+        xs.sort(share, model, out / f"part-{start}", workers=0, report=False)
+
+    return run
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -245,7 +276,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
         data = folder / "run.cxi"
-        write_run(data, distinct_frames(shape, panel), n, args.storage)
+        period = n // 10 if args.small else n
+        n = period * 10 if args.small else n
+        write_run(data, distinct_frames(shape, panel), period, args.storage)
+        if args.small:
+            part, data = data, folder / "long.cxi"
+            write_virtual(data, part, period, 10, shape)
         labels = ["bad" if k % N_DISTINCT % 3 == 0 else "good" for k in range(N_TRAIN)]
         stack = xs.open_stack(data)
         window = xs.Region.raw_window(panel)
@@ -263,13 +299,20 @@ def main() -> None:
                 address = cluster.scheduler_address
                 rate, summary = time_sort(data, model, folder / "out", address)
             shutil.rmtree(folder / "warm")
-            assert summary.totals["bad"] == sum(k % N_DISTINCT % 3 == 0 for k in range(n))
+            parts = folder / "alone"
+            alone = on_processes(alone_loop, args.workers, n, data, model_file, parts)
+            shutil.rmtree(parts)
+            check_lists(folder / "out", data, n, period)
+            assert summary.events == n
             if k:  # the first round has the file brought into memory
                 print(f"read {read}   decide {decide}   sort {rate}")
                 ratios = f"sort/read {rate.over(read)}   sort/decide {rate.over(decide)}"
                 print(f"    {ratios}", flush=True)
+                share = 1 - (alone.cpu / alone.events) / (rate.cpu / rate.events)
+                print(f"    alone {alone}   scheduling {share:.1%} of processor time", flush=True)
         virtual = folder / "virtual.cxi"
-        write_virtual(virtual, data, n, 10, shape)
+        if args.memory:
+            write_virtual(virtual, data, n, 10, shape)
         for path in (data, virtual) if args.memory else ():
             shutil.rmtree(folder / "out")
             with Memory() as memory:

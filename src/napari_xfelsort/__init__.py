@@ -22,6 +22,7 @@ _WHERE = {
     "Problem": "core.errors",
     "Region": "core.region",
     "XfelsortError": "core.errors",
+    "compare": "core.learning.comparison",
     "export": "core.export",
     "fit_profiles": "core.profiles",
     "load_model": "core.model",

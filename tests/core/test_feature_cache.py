@@ -7,7 +7,9 @@ import pickle
 import shutil
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 
 import napari_xfelsort as xs
 from napari_xfelsort.core import feature_cache
-from napari_xfelsort.core.errors import UnreadableFileError
+from napari_xfelsort.core.errors import ClusterError, UnreadableFileError
 from napari_xfelsort.core.feature_cache import (
     FOLDER_VARIABLE,
     FeatureCache,
@@ -348,6 +350,29 @@ def test_stopping_ends_the_workers(run, monkeypatch):
     raise AssertionError(names)
 
 
+def test_workers_that_die(run, monkeypatch):
+    """What they did is done again, or it is said; never is anything missing or wrong."""
+    import psutil
+
+    monkeypatch.setattr("napari_xfelsort.core.features.blocks.MAX_BLOCK_EVENTS", 2)
+    stack = opened(run)
+    which = extractor(stack)
+    told = []
+
+    def kill(done, n):
+        told.append(done)
+        if len(told) == 2:
+            for process in psutil.Process().children(recursive=True):
+                if "spawn_main" in " ".join(process.cmdline()):
+                    process.kill()
+
+    found: Any = None
+    with suppress(ClusterError):
+        found = extract_stack(stack, range(60), which, kill, workers=2)
+    assert found is None or same(found, extract_stack(stack, range(60), which))
+    assert len(told) >= 2
+
+
 def test_long_work_goes_on_in_processes(run, monkeypatch):
     from napari_xfelsort.core.features import parallel, table
 
@@ -373,7 +398,6 @@ def test_long_work_goes_on_in_processes(run, monkeypatch):
 
 
 def test_without_processes_long_work_goes_on_here(run, monkeypatch, caplog):
-    from napari_xfelsort.core.errors import ClusterError
     from napari_xfelsort.core.features import parallel, table
 
     monkeypatch.setattr("napari_xfelsort.core.features.blocks.MAX_BLOCK_EVENTS", 10)

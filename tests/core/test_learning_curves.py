@@ -138,6 +138,7 @@ def test_a_bootstrap_of_events_has_the_width_that_theory_says():
     assert low < values.mean() < high
     assert bootstrap(lambda weights: math.nan, np.arange(4), seed=0) is None
     assert bootstrap(mean, np.arange(0), seed=0) is None
+    assert bootstrap(lambda weights: 1.0, np.arange(40), seed=0) is None  # no mistake, no width
 
 
 def test_a_bootstrap_of_groups_is_wider_where_groups_differ():

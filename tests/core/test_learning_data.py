@@ -55,6 +55,7 @@ def test_runs_by_name(path, run):
     [
         ({"run": 12}, "run 12"),
         ({"run_number": np.float64(7)}, "run 7"),
+        ({"run_id": np.uint32(7)}, "run 7"),
         ({"runNumber": " 0012 "}, "run 12"),
         ({"run": "lys_3"}, "run lys_3"),
         ({"run": ""}, None),
@@ -337,6 +338,15 @@ def test_a_run_that_was_copied_leaks_and_it_is_said():
         for w in xs.train(stack, [*labels, *labels[:40]], seed=seed, model="naive_bayes").warnings
     ]
     assert any("Of the events to test with, 40 the same as one to train with" in w for w in said)
+
+
+def test_boosting_of_very_many_features_is_said_to_take_long():
+    stack, labels = labelled_run(2, 20, shape=(60, 100))
+    options = {"model": "gradient_boosting", "n_estimators": 1}
+    slow = xs.train(stack, labels, **options)
+    assert any("takes long on 6000 features" in w for w in slow.warnings)
+    quick = xs.train(stack, labels, components=3, **options)
+    assert not any("takes long" in w for w in quick.warnings)
 
 
 def test_labels_that_rules_gave_are_said(tmp_path):

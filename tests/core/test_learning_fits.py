@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from learning_cases import blobs, labelled_run
@@ -41,6 +43,21 @@ def test_boosted_trees_are_those_of_scikit_learn(classes):
     assert ours.predict_proba(fresh) == pytest.approx(theirs.predict_proba(fresh), rel=1e-12)
     assert np.array_equal(ours.predict(fresh), theirs.predict(fresh))
     assert ours.decision_function(fresh[:0]).shape == ((0,) if classes == 2 else (0, 3))
+
+
+def test_boosting_of_many_features_has_coarser_histograms(monkeypatch):
+    asked = []
+
+    class Seen(HistGradientBoostingClassifier):
+        def fit(self, X, y):
+            asked.append(self.max_bins)
+            return super().fit(X, y)
+
+    monkeypatch.setattr("sklearn.ensemble.HistGradientBoostingClassifier", Seen)
+    for n_features in (6, 10_000):
+        matrix, numbers = blobs(40, n_features)
+        BoostedTrees(max_iter=1).fit(matrix, numbers)
+    assert asked == [255, 50]
 
 
 def test_blocks_of_any_size_give_the_same_sums(monkeypatch):
@@ -190,6 +207,20 @@ def test_the_grid_of_padt_is_there_but_is_not_what_happens_unasked():
         TrainSettings(search="padt")
     assert TrainSettings(search="padt", search_limit=1080).planned_fits == 1081
     assert TrainSettings(search="padt", model="logistic_regression").search_fits == 60
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_search_runs_on_few_cores(monkeypatch, cores):
+    """Cores less two were asked for, which are none on a computer of two."""
+    if hasattr(os, "sched_getaffinity"):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    stack, labels = labelled_run(2, 20)
+    settings = {"n_estimators": 3, "folds": 2, "search": "small", "split": "event"}
+    for model in ("random_forest", "gradient_boosting"):
+        made = xs.train(stack, labels, model=model, **settings)
+        assert made.metrics["search"]["fits"] == 8
+        assert made.metrics["search"]["best_score"] > 0.5
 
 
 def test_the_grids_of_reflex():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from sorting_cases import MeanModel, Source, means, results, stack_of
+from sorting_cases import MeanModel, Source, WindowModel, means, results, stack_of
 
 import napari_xfelsort as xs
 from napari_xfelsort.core.decisions import Decisions
@@ -272,3 +273,121 @@ def test_a_plain_script_without_main_guard_sorts_once(tmp_path, undisturbed):
     assert told == ""
     assert shown.count("done 300") == 1
     assert results(tmp_path / "out") == undisturbed
+
+
+# --- the scheduler as a process of its own ----------------------------------------------
+
+
+class Cluster:
+    """A scheduler and workers as users start them: each a process of its own."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.folder = folder
+        here = Path(__file__).parent
+        source = Path(xs.__file__).parents[1]
+        self._environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{source}"}
+        self.processes: list[subprocess.Popen[bytes]] = []
+        file = folder / "scheduler.json"
+        file.unlink(missing_ok=True)
+        self.scheduler = self._start(
+            "scheduler",
+            f"--port={port}",
+            "--host=127.0.0.1",
+            f"--scheduler-file={file}",
+            "--dashboard-address=127.0.0.1:0",
+        )
+        self.address = self._address(file)
+
+    def add_workers(self, n: int) -> None:
+        for _ in range(n):
+            self._start("worker", self.address, "--nthreads=1", "--no-nanny", "--no-dashboard")
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *arguments],
+            cwd=self.folder,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def _address(self, file: Path) -> str:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with suppress(OSError, ValueError):
+                return json.loads(file.read_text())["address"]
+            assert self.scheduler.poll() is None
+            time.sleep(0.05)
+        raise TimeoutError("no scheduler")
+
+    def kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def start_cluster(tmp_path):
+    """Starts schedulers and workers, and ends them."""
+    started: list[Cluster] = []
+
+    def start(n_workers: int) -> Cluster:
+        folder = tmp_path / f"cluster{len(started)}"
+        folder.mkdir()
+        started.append(Cluster(folder))
+        started[-1].add_workers(n_workers)
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_after_kill_9_of_the_scheduler_the_same_call_gives_the_same_bytes(
+    tmp_path, undisturbed, start_cluster, monkeypatch, seed
+):
+    from napari_xfelsort.core.sorting import tables
+
+    monkeypatch.setattr(tables, "CHECKPOINT_SECONDS", 0.1)
+    chance = random.Random(seed)
+    for _ in range(2):
+        cluster = start_cluster(2)
+        wanted = chance.randrange(0, 240)
+
+        def kill(progress: SortProgress, cluster=cluster, wanted=wanted) -> None:
+            if progress.done_events >= wanted and cluster.scheduler.poll() is None:
+                time.sleep(chance.random() * 0.05)
+                cluster.scheduler.kill()
+                cluster.scheduler.wait()
+
+        with suppress(ClusterError):  # it may be complete before anybody misses the scheduler
+            sort(
+                stack_of(*sources()),
+                MeanModel(0.002),
+                tmp_path / "out",
+                scheduler=cluster.address,
+                progress=kill,
+                **BLOCK,
+            )
+    summary = sort(stack_of(*sources()), MeanModel(), tmp_path / "out", workers=0, **BLOCK)
+    assert summary.events == 300
+    assert results(tmp_path / "out") == undisturbed
+
+
+def test_workers_by_address_sort_the_shared_run_as_this_process_does(
+    tmp_path, shared_data, start_cluster
+):
+    stack = xs.open_stack(sorted((shared_data / "sfx").glob("*.cxi")))
+    stack = stack.subset(range(1, len(stack), 3))
+    model = WindowModel()
+    settings = {"block_events": 4, "report": False}
+    here = sort(stack, model, tmp_path / "here", workers=0, **settings)
+    assert sum(n > 0 for n in here.totals.values()) > 1
+    cluster = start_cluster(2)
+    there = sort(stack, model, tmp_path / "there", scheduler=cluster.address, **settings)
+    assert there.sorted_now == here.events
+    assert there.totals == here.totals
+    assert results(tmp_path / "there") == results(tmp_path / "here")

@@ -384,16 +384,19 @@ def test_a_watch_that_is_killed_goes_on_and_ends_the_same(tmp_path, seed, worker
     assert watched(out) == undisturbed(data, tmp_path / "once")
 
 
-def test_ctrl_c_while_waiting_ends_the_watch_with_all_there_is(tmp_path):
+@pytest.mark.parametrize("events", [0, 20])
+def test_ctrl_c_ends_the_watch_with_all_there_is(tmp_path, events):
+    """Also when it comes in the middle of a round."""
     data, out = tmp_path / "run", tmp_path / "out"
     data.mkdir()
     write(data / "a.h5", means(20, 0))
+    write(data / "b.h5", means(200, 0))
     process = start(tmp_path, data, out, 0, None)
     assert process.stdout is not None
     for line in process.stdout:
-        if int(line) >= 20:
+        if int(line) >= events:
             break
-    time.sleep(0.5)
+    time.sleep(0.1 if events == 0 else 0.5)
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=30)[1]
     assert process.returncode == 0, told

@@ -9,7 +9,6 @@ files shorter than 8 bytes. What is written here is read by it as it was meant.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
@@ -27,8 +26,6 @@ MAX_FILE_BYTES = 4 * 1024**3
 #: A line longer than any path that an operating system takes.
 _MAX_READ_LINE = 16384
 _COMMENT = ("#", ";")
-#: The commonest event part: an index and nothing else.
-_INDEX = re.compile(r"//[0-9]{1,18}")
 _HDF5 = b"\x89HDF"
 
 
@@ -174,7 +171,7 @@ class ListWriter:
     def __init__(self, out: BinaryIO, absolute: bool) -> None:
         self._out = out
         self._absolute = absolute
-        self._last = ("", "")
+        self._file = self._place = ""
         self._head = b""
         self.written = self.size = 0
 
@@ -186,17 +183,20 @@ class ListWriter:
         OutputError
             If CrystFEL's syntax cannot name it.
         """
-        file, part = (event.file, event.place), event.event
-        # A name that was written with an event is written with any other index as well.
-        known = self._head and file == self._last and _INDEX.fullmatch(part)
-        if known:
-            line = self._head + part.encode() + b"\n"
+        self.add(event.file, event.event, event.place)
+
+    def add(self, file: str, event: str, place: str = "") -> None:
+        """As `write`, with the parts of the event's name."""
+        # A file that was written with an index is written with any other index as well.
+        indexed = event[:2] == "//" and event[2:].isdecimal() and event.isascii()
+        if indexed and self._head and file == self._file and place == self._place:
+            line = self._head + event.encode() + b"\n"
         else:
-            line = list_line(event, self._absolute)
-            self._last = file
-            self._head = line[: -len(part) - 1] if _INDEX.fullmatch(part) else b""
-        if known and len(line) > MAX_LINE_BYTES:
-            line = list_line(event, self._absolute)  # says what is wrong
+            line = list_line(EventId(file, event, place), self._absolute)
+            self._file, self._place = file, place
+            self._head = line[: -len(event) - 1] if indexed else b""
+        if len(line) > MAX_LINE_BYTES:
+            line = list_line(EventId(file, event, place), self._absolute)  # says what is wrong
         self.size += self._out.write(line)
         self.written += 1
 

@@ -21,6 +21,7 @@ from napari_xfelsort.core.atomic import write_text_atomic
 from napari_xfelsort.core.contrast import percentile_limits
 from napari_xfelsort.core.decisions import FAILED
 from napari_xfelsort.core.errors import Problem
+from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.report_course import Course, charts
 
 #: Largest side of a thumbnail in pixels.
@@ -199,8 +200,9 @@ def _thumbnails(thumbnails: Iterable[Thumbnail]) -> str:
     parts = []
     for (group, kind), members in groupby(thumbnails, lambda t: (t.group, t.kind)):
         figures = [
-            f'<figure><img alt="" src="data:image/png;base64,{_png(t.frame)}"><figcaption>'
-            f"{t.confidence:.3f}<br>{_text(t.event)}</figcaption></figure>"
+            f'<figure title="{_text(t.event)}"><img alt="" src="data:image/png;base64,'
+            f'{_png(t.frame)}"><figcaption>{t.confidence:.3f}<br>{_text(_short(t.event))}'
+            "</figcaption></figure>"
             for t in members
         ]
         parts.append(
@@ -208,6 +210,10 @@ def _thumbnails(thumbnails: Iterable[Thumbnail]) -> str:
             f'<div class="thumbs">{"".join(figures)}</div></div>'
         )
     return f'<div class="groups">{"".join(parts)}</div>' if parts else ""
+
+
+def _short(event: str) -> str:
+    return EventId.parse(event).short if event.strip() else event
 
 
 def _png(frame: NDArray[Any]) -> str:

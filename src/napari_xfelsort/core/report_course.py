@@ -8,7 +8,7 @@ from html import escape
 
 #: Dashes that tell lines apart where colours do not; the colours are in report.html.
 _DASHES = ("", "6 3", "2 3", "9 3 2 3", "1 2", "12 4")
-_LEFT, _TOP, _WIDTH, _HEIGHT = 46, 8, 720, 150
+_LEFT, _TOP, _WIDTH, _HEIGHT = 46, 16, 720, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def _chart(course: Course) -> str:
     for part in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = _LEFT + part * _WIDTH
         marks.append(
-            f'<text x="{x:g}" y="{bottom + 14}" text-anchor="middle">{part * last:.0f}</text>'
+            f'<text x="{x:g}" y="{bottom + 22}" text-anchor="middle">{part * last:.0f}</text>'
         )
     lines = []
     for k, line in enumerate(course.lines.values()):
@@ -79,7 +79,7 @@ def _chart(course: Course) -> str:
         ]
         lines.append(_path(k, _route(points)))
     return (
-        f'<svg class="course" viewBox="0 0 {_LEFT + _WIDTH + 26} {bottom + 20}" role="img">'
+        f'<svg class="course" viewBox="0 0 {_LEFT + _WIDTH + 26} {bottom + 30}" role="img">'
         f"{''.join(marks)}{''.join(lines)}</svg>"
     )
 

@@ -50,7 +50,7 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Settings from a dictionary.
+        """Settings from a dictionary; lists, which files have, become tuples.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Settings:
             raise SettingsError(
                 f"Unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(known))}."
             )
-        return cls(**values)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """All values, with tuples as lists."""

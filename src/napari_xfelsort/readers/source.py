@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ class Hdf5Source(EventSource):
         self.raw_shape = layout.raw_shape
         self.dtype = layout.dtype
         self.problems: list[Problem] = list(layout.problems)
-        self._starts = np.cumsum([0, *(s.n_events for s in layout.segments)])
+        self._starts = [0, *itertools.accumulate(s.n_events for s in layout.segments)]
         self._columns: dict[str, NDArray[Any] | None] = {}
         self._static_mask: PixelMask | bool | None = False
         self._places: dict[tuple[str, tuple[str, ...]], list[int]] | None = None
@@ -67,7 +68,7 @@ class Hdf5Source(EventSource):
         }
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return self._starts[-1]
 
     @property
     def token(self) -> str:
@@ -87,20 +88,20 @@ class Hdf5Source(EventSource):
         hdf5.POOL.close(self.all_files())
 
     def _locate(self, i: int) -> tuple[Segment, int]:
-        if not 0 <= i < len(self):
+        if not 0 <= i < self._starts[-1]:
             raise IndexError(f"{self.path} has no event {i}; it has {len(self)}.")
-        number = int(np.searchsorted(self._starts, i, side="right")) - 1
-        return self.plan.segments[number], i - int(self._starts[number])
+        number = bisect_right(self._starts, i) - 1
+        return self.plan.segments[number], i - self._starts[number]
 
     # -- names -----------------------------------------------------------------
 
     def event_id(self, i: int) -> EventId:
         segment, k = self._locate(i)
-        return EventId(
-            segment.list_file or self.path,
-            event_string(segment.path_parts, axes_of(segment, k)),
-            self._place_of(segment),
-        )
+        if segment.number is None and len(segment.event_axes) == 1 and not segment.path_parts:
+            event = f"//{segment.start + k}"  # the commonest kind, and millions of them
+        else:
+            event = event_string(segment.path_parts, axes_of(segment, k))
+        return EventId(segment.list_file or self.path, event, self._place_of(segment))
 
     def _place_of(self, segment: Segment) -> str:
         if not self.place or not segment.list_file:
@@ -128,7 +129,7 @@ class Hdf5Source(EventSource):
         for number in self._places.get((event.file, event.path_parts), ()):
             k = position_of(self.plan.segments[number], event.indices)
             if k is not None:
-                return int(self._starts[number]) + k
+                return self._starts[number] + k
         return None
 
     def identifier(self, i: int) -> str | None:

@@ -73,8 +73,8 @@ def watch(
         Called with a `WatchProgress` while sorting and after each look, on the calling
         thread.
     stop : callable, optional
-        Asked all the time whether to stop. Then, or when Ctrl-C comes while nothing is being
-        sorted, a last round takes all files as they are.
+        Asked all the time whether to stop. Then, or at Ctrl-C, a last round takes all files as
+        they are; a second Ctrl-C stops that, and the same call goes on from there.
     poll, settle, idle : float
         See `WatchSettings`; seconds.
 

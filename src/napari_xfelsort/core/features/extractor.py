@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
 
 #: Values that statistics are taken of at once.
-_CHUNK = 4 * 1024**2
+_CHUNK = 512 * 1024
 
 
 class FeatureExtractor:
@@ -196,7 +196,8 @@ class FeatureExtractor:
         changes = good is not None or self.settings.normalise != "none"
         if changes and np.may_share_memory(values, frames):
             values = values.copy()
-        stand_in = None if good is None else impute(values, good)
+        needs_medians = "pixels" in self.settings.kinds or self.settings.normalise == "median"
+        stand_in = impute(values, good) if good is not None and needs_medians else None
         if self.settings.normalise in ("mean", "median"):
             divisors = self._own_divisors(values, good)
         if good is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import CancelledError
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +74,11 @@ def blocks_by_workers(
     ClusterError
         If processes cannot be started, or die.
     """
-    from napari_xfelsort.core.sorting.pools import local_client
+    from napari_xfelsort.core.sorting.pools import start_local
 
     shared = _Shared(extractor, stack.geometry, stack.user_mask, stack.dtype)
-    with local_client(workers) as client:
+    with ExitStack() as running:
+        client = start_local(workers, running)
         yield from _run(client, shared, blocks, 2 * workers + 2)
 
 
@@ -84,7 +87,7 @@ def _run(
 ) -> Iterator[tuple[EventBlock, BlockFeatures]]:
     from distributed import as_completed
 
-    common = client.scatter(shared, broadcast=True, hash=False)
+    common = _sent(client, shared)
     waiting = iter(blocks)
     running: dict[Any, EventBlock] = {}
     sent: tuple[EventSource, Any] | None = None
@@ -96,7 +99,7 @@ def _run(
         if block is None:
             return
         if sent is None or sent[0] is not block.source:
-            sent = (block.source, client.scatter(block.source, hash=False))
+            sent = (block.source, _sent(client, block.source))
         future = client.submit(_read_block, common, sent[1], block.indices, pure=False)
         running[future.key] = block
         completed.add(future)
@@ -110,16 +113,28 @@ def _run(
         submit()
 
 
+def _sent(client: Any, value: Any) -> Any:
+    """A value on the workers, made again from here when the one that holds it dies."""
+    import dask
+
+    # distributed advises against large arguments; sent once is what is wanted here.
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+        return client.submit(_itself, value, key=f"sent-{uuid.uuid4().hex}", pure=False)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
 def _outcome(future: Any) -> BlockFeatures:
-    if future.status == "finished":
+    from distributed import KilledWorker
+
+    try:
         result: BlockFeatures = future.result()
-        return result
-    error = None
-    with suppress(Exception):
-        error = future.exception()
-    if error is None or type(error).__name__ in ("KilledWorker", "CancelledError"):
+    # Also a finished task is cancelled when the worker that holds its result is gone.
+    except (KilledWorker, CancelledError) as error:
         raise ClusterError(
-            "A worker process died while features were read; there may be too little memory. "
+            "Worker processes died while features were read; there may be too little memory. "
             "With workers=0 they are read without others."
-        )
-    raise error
+        ) from error
+    return result

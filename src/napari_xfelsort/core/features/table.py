@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -142,21 +143,22 @@ def extract_stack(
     failed: dict[int, str] = {}
     unread: set[int] = set()
     done = 0
-    for block, read in _read_blocks(chosen, extractor, workers):
-        matrix[block.positions] = read.matrix
-        for k, why in (read.failed | read.unusable).items():
-            failed[int(block.positions[k])] = why
-        unread.update(int(block.positions[k]) for k in read.failed)
-        done += len(block.positions)
-        if progress is not None:
-            progress(done, len(chosen))
+    with closing(_read_blocks(chosen, extractor, workers)) as blocks:  # ends the workers
+        for block, read in blocks:
+            matrix[block.positions] = read.matrix
+            for k, why in (read.failed | read.unusable).items():
+                failed[int(block.positions[k])] = why
+            unread.update(int(block.positions[k]) for k in read.failed)
+            done += len(block.positions)
+            if progress is not None:
+                progress(done, len(chosen))
     # In the order of rows, whatever was done first.
     return FeatureTable(matrix, dict(sorted(failed.items())), frozenset(unread))
 
 
 def _read_blocks(
     stack: EventStack, extractor: FeatureExtractor, workers: int | None
-) -> Iterator[tuple[EventBlock, BlockFeatures]]:
+) -> Generator[tuple[EventBlock, BlockFeatures]]:
     """Features of all blocks of a stack; the cut does not depend on the workers."""
     from napari_xfelsort.core.features.parallel import blocks_by_workers
 
@@ -173,7 +175,7 @@ def _read_blocks(
 
 def _read_by_many_if_long(
     reader: FeatureReader, blocks: Sequence[EventBlock]
-) -> Iterator[tuple[EventBlock, BlockFeatures]]:
+) -> Generator[tuple[EventBlock, BlockFeatures]]:
     """Begin here; start workers when they would save more time than they take to start."""
     from napari_xfelsort.core.features.parallel import blocks_by_workers
     from napari_xfelsort.core.sorting.pools import usable_cores

@@ -21,6 +21,7 @@ _MOST_COMPARED = 20_000
 #: Along fewer numbers than this, neighbours are near by chance.
 _LEAST_FEATURES = 8
 _COLUMNS = 2048
+_MANY_FEATURES = 5000
 
 
 def advice(data: LabelledEvents, division: Split, settings: TrainSettings) -> list[str]:
@@ -29,7 +30,7 @@ def advice(data: LabelledEvents, division: Split, settings: TrainSettings) -> li
         *_of_counts(data, division.test),
         *_of_shares(data, division, settings),
         *_of_twins(data, division.test),
-        *_of_algorithm(settings),
+        *_of_algorithm(settings, data.matrix.shape[1]),
     ]
 
 
@@ -173,7 +174,13 @@ def _projected(
     return weights, places
 
 
-def _of_algorithm(settings: TrainSettings) -> list[str]:
+def _of_algorithm(settings: TrainSettings, n_features: int) -> list[str]:
     if settings.model == "k_nearest_neighbours" and settings.class_weight == "balanced":
         return ["k-nearest neighbours has no class weights; rare classes count less."]
+    wide = n_features > _MANY_FEATURES and not settings.components
+    if settings.model == "gradient_boosting" and wide:
+        return [
+            f"Gradient boosting takes long on {n_features} features; larger blocks of pixels "
+            "(bin) or principal components are faster and seldom worse."
+        ]
     return []

@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 
 #: Rows times trees that are walked through at once.
 _AT_ONCE = 2_000_000
+#: Features times bins of a histogram; a tree holds one for each leaf, and time goes with them.
+_HISTOGRAM, _LEAST_BINS, _MOST_BINS = 500_000, 15, 255
 
 
 class BoostedTrees:
     """Histogram gradient boosting (scikit-learn's) whose trees are kept as arrays.
 
     It is fitted by `sklearn.ensemble.HistGradientBoostingClassifier` without early
-    stopping, which would set events aside without regard to their files. Its trees are
-    then read into arrays, so that a model file holds numbers only, and a prediction takes
-    one thread and is the same whatever the machine.
+    stopping, which would set events aside without regard to their files. Of more than 2000
+    features the histograms are coarser, down to 15 bins, as its time goes with them. Its
+    trees are then read into arrays, so that a model file holds numbers only, and a
+    prediction takes one thread and is the same whatever the machine.
 
     Parameters
     ----------
@@ -55,7 +58,9 @@ class BoostedTrees:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         inputs = matrix if self.before is None else self.before.fit_transform(matrix)
-        fitted = HistGradientBoostingClassifier(early_stopping=False, **self.options)
+        bins = min(_MOST_BINS, max(_LEAST_BINS, _HISTOGRAM // inputs.shape[1]))
+        options = {"max_bins": bins, **self.options}
+        fitted = HistGradientBoostingClassifier(early_stopping=False, **options)
         fitted.fit(inputs, classes)
         self.n_features_in_ = int(matrix.shape[1])
         self.classes_ = np.asarray(fitted.classes_, np.int64)

@@ -89,6 +89,11 @@ def bootstrap(
         Given how often each event was drawn; NaN where it cannot be said.
     groups : ndarray of int, shape (events,)
         From `resampled_groups`.
+
+    Returns
+    -------
+    list of float or None
+        None where all resamples agree, which says nothing of how sure the number is.
     """
     if len(groups) == 0:
         return None
@@ -104,6 +109,8 @@ def bootstrap(
         return None
     tail = (1 - level) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
+    if low == high:  # without a single mistake, resampling says nothing of the next one
+        return None
     return [float(low), float(high)]
 
 

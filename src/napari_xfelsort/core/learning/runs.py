@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import PurePath
 from typing import Any
 
@@ -37,13 +38,13 @@ def run_of_file(path: str) -> str | None:
 def run_of_metadata(metadata: Mapping[str, Any]) -> str | None:
     """The run that is stored with an event; None where there is none."""
     for name in METADATA_NAMES:
-        value = metadata.get(name)
-        if isinstance(value, bool) or value is None:
-            continue
-        if isinstance(value, (int, str)) or (isinstance(value, float) and value.is_integer()):
-            text = str(int(value)) if not isinstance(value, str) else value.strip()
-            if text:
-                return f"run {int(text)}" if text.isdecimal() else f"run {text}"
+        value: Any = metadata.get(name)
+        if isinstance(value, str) and (text := value.strip()):
+            number = text.isdecimal() and len(text) < 20
+            return f"run {int(text)}" if number else f"run {text}"
+        whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
+        if whole and not isinstance(value, bool):
+            return f"run {int(value)}"
     return None
 
 

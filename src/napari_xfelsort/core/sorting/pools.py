@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 import time
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
-from importlib import import_module
 from typing import Any, Protocol
 
 from napari_xfelsort.core.errors import ClusterError, SettingsError
@@ -22,6 +20,7 @@ from napari_xfelsort.core.sorting.clusters import (
     start_cluster,
 )
 from napari_xfelsort.core.sorting.plan import Task
+from napari_xfelsort.core.sorting.starting import interrupt_deferred, workers_without_main
 from napari_xfelsort.core.sorting.work import Context, PartResult, run_task
 from napari_xfelsort.core.source import EventSource
 
@@ -43,9 +42,22 @@ _QUIET = {
     "distributed.admin.system-monitor.interval": "10s",
 }
 
+_GONE = (
+    "The scheduler of the workers is gone. What is complete is kept; the same call goes on "
+    "from there."
+)
+
 
 class Pool(Protocol):
-    """Runs tasks."""
+    """Runs tasks.
+
+    Attributes
+    ----------
+    costs : bool
+        Handing out a task takes time, so that one of several quick blocks is better.
+    """
+
+    costs: bool
 
     def run(self, next_task: NextTask) -> Iterator[tuple[Task, list[PartResult]]]:
         """Take tasks as there is room for them and yield each when done, in any order."""
@@ -54,6 +66,8 @@ class Pool(Protocol):
 
 class InProcessPool:
     """Runs tasks one after another in this process."""
+
+    costs = False
 
     def __init__(self, context: Context, sources: Sequence[EventSource]) -> None:
         self._context = context
@@ -81,6 +95,8 @@ class DaskPool:
     sources : sequence of EventSource
         The files.
     """
+
+    costs = True
 
     def __init__(self, client: Any, context: Context, sources: Sequence[EventSource]) -> None:
         from distributed import as_completed
@@ -110,9 +126,10 @@ class DaskPool:
             self._fill(next_task)
             if not self._tasks:
                 return
-            future = next(self._completed)
-            task = self._tasks.pop(future.key)
-            results = self._outcome(future, task)
+            with _connected():
+                future = next(self._completed)
+                task = self._tasks.pop(future.key)
+                results = self._outcome(future, task)
             if results is not None:
                 yield task, results
 
@@ -129,7 +146,9 @@ class DaskPool:
     def _room(self) -> int:
         now = time.monotonic()
         if now - self._counted_at >= _COUNT_SECONDS:
-            self._window = 2 * max(1, sum(self._client.nthreads().values())) + 2
+            with _connected():
+                n_threads = sum(self._client.nthreads().values())
+            self._window = 2 * max(1, n_threads) + 2
             self._counted_at = now
         return self._window
 
@@ -140,14 +159,15 @@ class DaskPool:
             self._sources[part.file] if part.whole else self._sent_source(part.file)
             for part in task.parts
         ]
-        future = self._client.submit(
-            run_task,
-            self._shared,
-            sources,
-            list(task.parts),
-            key=self._key("block"),
-            pure=False,
-        )
+        with _connected():
+            future = self._client.submit(
+                run_task,
+                self._shared,
+                sources,
+                list(task.parts),
+                key=self._key("block"),
+                pure=False,
+            )
         self._tasks[future.key] = task
         self._completed.add(future)
 
@@ -165,7 +185,8 @@ class DaskPool:
 
         # distributed advises against large arguments; sent once, and able to be sent
         # again when a worker dies, is what is wanted here.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+        quiet = {"distributed.admin.large-graph-warning-threshold": "1TB"}
+        with dask.config.set(quiet), _connected():
             return self._client.submit(_itself, value, key=self._key(what), pure=False)
 
     def _key(self, what: str) -> str:
@@ -180,10 +201,7 @@ class DaskPool:
             results: list[PartResult] = future.result()
             return results
         if future.status == "cancelled":
-            raise ClusterError(
-                "The scheduler of the workers is gone. What is complete is kept; the same "
-                "call goes on from there."
-            )
+            raise ClusterError(_GONE)
         error = future.exception()
         if isinstance(error, KilledWorker):
             # What was sent may be counted as suspicious too.
@@ -196,6 +214,15 @@ class DaskPool:
         else:
             why = f"{type(error).__name__}: {error}"
         return [PartResult(part, error=why) for part in task.parts]
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Turn what a lost connection raises, wherever it is noticed first, into a sentence."""
+    try:
+        yield
+    except (CancelledError, OSError) as error:
+        raise ClusterError(_GONE) from error
 
 
 def _itself(value: Any) -> Any:
@@ -306,7 +333,7 @@ class Workers:
             return _connect(self._scheduler, self._stack)
         if self._cluster is not None:
             return start_cluster(self._cluster, self._stack)
-        return _start_local(workers, self._stack)
+        return start_local(workers, self._stack)
 
 
 def _connect(address: str, stack: ExitStack) -> Any:
@@ -321,32 +348,20 @@ def _connect(address: str, stack: ExitStack) -> Any:
         ) from error
 
 
-def _start_local(workers: int, stack: ExitStack) -> Any:
+def start_local(workers: int, stack: ExitStack) -> Any:
+    """A dask client of worker processes of this computer, which the stack ends."""
     from distributed import Client
 
-    stack.enter_context(_workers_without_main())
+    stack.enter_context(workers_without_main())
     try:
-        with _interrupt_deferred():
+        with interrupt_deferred():
             cluster = stack.enter_context(local_cluster(workers))
         return stack.enter_context(Client(cluster, set_as_default=False))
     except (OSError, RuntimeError) as error:
         raise ClusterError(
-            f"{workers} worker processes cannot be started ({error}); workers=0 sorts "
+            f"{workers} worker processes cannot be started ({error}); workers=0 works "
             "without them."
         ) from error
-
-
-@contextmanager
-def local_client(workers: int) -> Iterator[Any]:
-    """A dask client of worker processes on this computer, ended afterwards.
-
-    Raises
-    ------
-    ClusterError
-        If they cannot be started.
-    """
-    with ExitStack() as stack:
-        yield _start_local(workers, stack)
 
 
 def local_cluster(workers: int) -> Any:
@@ -370,68 +385,3 @@ def local_cluster(workers: int) -> Any:
                 "dashboard_address": "127.0.0.1:0",
             },
         )
-
-
-@contextmanager
-def _interrupt_deferred() -> Iterator[None]:
-    """Start workers that Ctrl-C does not reach, and do not stop half way with starting them.
-
-    A terminal sends Ctrl-C to all processes. Workers must go on until this process ends
-    them. What is started meanwhile, the thread that starts workers again included,
-    inherits that the signal is blocked.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    from multiprocessing import resource_tracker
-
-    # Starting multiprocessing's tracker would take the block away again.
-    resource_tracker.ensure_running()
-    interrupted: list[int] = []
-    # Only the main thread is ever interrupted, and only it may set a handler.
-    in_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    if in_main:
-        signal.signal(signal.SIGINT, lambda number, frame: interrupted.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if in_main:
-            signal.signal(signal.SIGINT, handler)
-    if interrupted:
-        raise KeyboardInterrupt
-
-
-_main_lock = threading.Lock()
-_main_users: list[Callable[[str], dict[str, Any]]] = []
-
-
-@contextmanager
-def _workers_without_main() -> Iterator[None]:
-    """Start dask's worker processes without running the user's script in them again.
-
-    multiprocessing imports the main module in every process it starts, which starts a
-    plain script (one without ``if __name__ == "__main__"``) again and again. Workers
-    need nothing of it. Only processes that dask names as its workers are changed.
-    """
-    spawn: Any = import_module("multiprocessing.spawn")
-    with _main_lock:
-        _main_users.append(_main_users[0] if _main_users else spawn.get_preparation_data)
-        spawn.get_preparation_data = _preparation_data
-    try:
-        yield
-    finally:
-        with _main_lock:
-            original = _main_users.pop()
-            if not _main_users:
-                spawn.get_preparation_data = original
-
-
-def _preparation_data(name: str) -> dict[str, Any]:
-    data = _main_users[0](name)
-    if name.startswith("Dask Worker process"):
-        data.pop("init_main_from_name", None)
-        data.pop("init_main_from_path", None)
-    return data

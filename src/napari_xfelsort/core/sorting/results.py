@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.decisions import UNSURE
 from napari_xfelsort.core.errors import Problem, XfelsortError
-from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.lists import list_writer
 from napari_xfelsort.core.sorting.folder import (
     APPEARANCE,
@@ -163,11 +162,11 @@ def _write_lists(done: Sorted) -> NDArray[np.uint8]:
         for plan, table in zip(done.plans, done.tables, strict=True):
             places = plan.source.places()
             column = np.full(len(plan), 255, np.uint8)
-            for k, row in enumerate(read_rows(table.path)):
-                number = numbers.get(row[2], 255)
+            for k, (file, event, chosen, *_) in enumerate(read_rows(table.path)):
+                number = numbers.get(chosen, 255)
                 column[k] = number
                 if in_order and number < len(lists):
-                    lists[number].write(EventId(row[0], row[1], places.get(row[0], "")))
+                    lists[number].add(file, event, places.get(file, "") if places else "")
             codes[np.asarray(plan.positions, np.int64)] = column
         if not in_order:
             for position, number in enumerate(codes.tolist()):

@@ -208,17 +208,12 @@ class _Watch:
 
     def run(self, overwrite: bool) -> SortSummary:
         """Rounds until told to stop, then a last one that takes everything as it is."""
-        error: Exception | None = None
-        while True:
-            stack, error = self._look()
-            if self._ends():
-                break
-            if stack is not None:
-                self._round(stack, overwrite)
-            self._tell(None)
-            if not self._wait():
-                stack, error = self._look()
-                break
+        try:
+            self._rounds(overwrite)
+        except KeyboardInterrupt:
+            if self.stop is not None:
+                self.stop()  # who remembers interrupts, to lose none, may forget this one
+        stack, error = self._look()
         if stack is None:
             assert error is not None
             raise error
@@ -226,6 +221,17 @@ class _Watch:
         self._tell(None)
         assert self.summary is not None
         return self.summary
+
+    def _rounds(self, overwrite: bool) -> None:
+        while True:
+            stack, _ = self._look()
+            if self._ends():
+                return
+            if stack is not None:
+                self._round(stack, overwrite)
+            self._tell(None)
+            if not self._wait():
+                return
 
     # -- looking -----------------------------------------------------------------------
 
@@ -400,16 +406,13 @@ class _Watch:
         return idle is not None and time.monotonic() - self._changed >= idle
 
     def _wait(self) -> bool:
-        """Wait for the next look; False when it is time to stop, also by Ctrl-C."""
+        """Wait for the next look; False when it is time to stop."""
         until = time.monotonic() + max(self.settings.poll, self._pause)
         self._pause = 0.0
-        try:
-            while (left := until - time.monotonic()) > 0:
-                time.sleep(min(_STEP, left))
-                if self.stop is not None and self.stop():
-                    return False
-        except KeyboardInterrupt:
-            return False
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(_STEP, left))
+            if self.stop is not None and self.stop():
+                return False
         return True
 
     def _tell(self, state: SortProgress | None) -> None:

@@ -89,7 +89,7 @@ class PartResult:
     error : str
         Why the block failed as a whole; empty when it did not.
     seconds : float
-        That the worker took.
+        How long it took; 0 where that was not measured.
     """
 
     part: Part
