@@ -274,7 +274,8 @@ class LabelStore(WrittenAside):
         A label counts for an event when both name the same file (by its resolved path,
         relative ones taken from the working directory, the label folder or the folder it
         is in) and the same event in it. A relative path that leads nowhere is recognised
-        when it is the end of just one path of the stack; a warning says so.
+        when it is the end of just one path of the stack, an absolute one when its last
+        folder and name are (the folder was moved); a warning says so.
         """
         as_written = self.copy({}) if self._renamed else self
         return match_labels(as_written._latest, stack)
