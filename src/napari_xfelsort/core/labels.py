@@ -310,13 +310,16 @@ class LabelStore(WrittenAside):
 
     # -- lists and folders
 
-    def import_lists(self, lists: Mapping[str, str | os.PathLike[str]]) -> ImportSummary:
-        """Label the events of lists, one list a class.
+    def import_lists(
+        self,
+        lists: Mapping[str, str | os.PathLike[str]] | Sequence[tuple[str, str | os.PathLike[str]]],
+    ) -> ImportSummary:
+        """Label the events of lists.
 
         Parameters
         ----------
-        lists : dict of str to path
-            Class name to list file.
+        lists : dict of str to path, or sequence of (str, path)
+            Class and list; in a sequence a class may have several lists.
 
         Raises
         ------
@@ -326,7 +329,7 @@ class LabelStore(WrittenAside):
             If an event is in two lists, or a class name is unusable; then nothing is
             labelled.
         """
-        plan = plan_import(self, lists.items())
+        plan = plan_import(self, lists.items() if isinstance(lists, Mapping) else lists)
         self.write(plan.lines)
         self.warnings += plan.warnings
         return plan.summary
