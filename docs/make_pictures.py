@@ -16,9 +16,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-WIDTH, HEIGHT = 1366, 768
+#: A small window, as of a laptop at a beamline, and a large one.
+SIZE, LARGE = (1366, 768), (1920, 1080)
 PLUGIN = "napari-xfelsort"
 N_LABELLED = 60
+#: Colours of a picture that stay exactly as they are.
+N_EXACT = 40
 
 
 def main(folder: Path) -> None:
@@ -30,7 +33,7 @@ def main(folder: Path) -> None:
     import napari
 
     viewer = napari.Viewer(show=True)
-    viewer.window.resize(WIDTH, HEIGHT)
+    viewer.window.resize(*SIZE)
     try:
         Tour(viewer, work, folder).go()
     finally:
@@ -42,11 +45,13 @@ class Tour:
 
     def __init__(self, viewer, work: Path, folder: Path) -> None:
         self.viewer, self.work, self.folder = viewer, work, folder
+        self.size = SIZE
 
     def go(self) -> None:
         """From an opened run to sorted lists."""
         self.browse()
         self.label()
+        self.rule()
         self.profile()
         self.train()
         self.sort()
@@ -75,16 +80,47 @@ class Tour:
         self.settle()
         run.go_to(N_LABELLED - 1)
         self.picture("label")
+        self.picture("label-large", LARGE)
+
+    def rule(self) -> None:
+        """A range of the number of stored peaks, and what it would label the event shown."""
+        dock = self.dock("Label by rule")
+        dock.compute_button.click()
+        self.wait(lambda: dock.job is None)
+        self.settle()
+        self.picture("rule")
 
     def profile(self) -> None:
-        """Inflection points of the radial profile, with accepted ranges."""
+        """Inflection points of the radial profile, with accepted ranges; the profile of a line."""
         from napari_xfelsort.core.profiles import ProfileSettings
+        from napari_xfelsort.core.region import Region
 
         dock = self.dock("Fit profiles")
         dock.form.set_settings(ProfileSettings(axis="q", order=7, statistic="median"))
         dock.fit_button.click()
         self.wait(lambda: dock.job is None and not dock.live.busy)
         self.picture("profile")
+        layer = self.draw_line()
+        dock.region.way.setCurrentIndex(dock.region.way.findData("shapes"))
+        dock.form.set_settings(ProfileSettings(axis="x"))
+        self.settle()
+        self.wait(lambda: not dock.live.busy)
+        dock.verticalScrollBar().setValue(0)
+        self.picture("profile-large", LARGE)
+        dock.region.set_region(Region())
+        self.viewer.layers.remove(layer)
+
+    def draw_line(self):
+        """A line over the ring, as one draws it."""
+        layer = self.viewer.add_shapes(
+            [[[171.0, 20.0], [171.0, 130.0]]],
+            shape_type="line",
+            edge_width=5,
+            edge_color="#ff8c42",
+            name="line",
+        )
+        self.viewer.layers.selection.active = self.active().layer
+        return layer
 
     def train(self) -> None:
         """A model on one panel, with its confusion matrix."""
@@ -141,20 +177,44 @@ class Tour:
                 raise TimeoutError("the program did not come to an end")
             self.settle(1)
 
-    def picture(self, name: str) -> None:
-        """Take a picture of the whole window."""
-        from PIL import Image
-
-        self.settle()
+    def picture(self, name: str, size: tuple[int, int] = SIZE) -> None:
+        """Take a picture of the whole window, of this size."""
+        self.resize(size)
         pixels = self.viewer.screenshot(canvas_only=False, flash=False)
-        # 256 colours are plenty for a window, and a third of the bytes; the rare ones of
-        # marks and legends must stay.
-        picture = (
-            Image.fromarray(pixels)
-            .convert("RGB")
-            .quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        )
-        picture.save(self.folder / f"{name}.png", optimize=True)
+        save_picture(pixels, self.folder / f"{name}.png")
+        self.resize(SIZE)
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Give the window a size, if it has another, and let the frame fill it."""
+        self.settle()
+        if size != self.size:
+            self.size = size
+            self.viewer.window.resize(*size)
+            self.settle()
+            self.viewer.reset_view()
+            self.settle()
+
+
+def save_picture(pixels, path: Path) -> None:
+    """Save a picture of a window with 256 colours: plenty for it, and a third of the bytes.
+
+    The frequent ones stay exactly as they are, so that grounds keep their tint; of the
+    others those that differ most, so that marks and legends keep theirs.
+    """
+    import numpy as np
+    from PIL import Image
+
+    colours, counts = np.unique(pixels[..., :3].reshape(-1, 3), axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    frequent, rest = colours[order[:N_EXACT]], colours[order[N_EXACT:]]
+    others = Image.fromarray(rest[np.newaxis]).quantize(
+        256 - N_EXACT, method=Image.Quantize.MAXCOVERAGE
+    )
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*frequent.ravel().tolist(), *others.getpalette()])
+    picture = Image.fromarray(pixels[..., :3].copy())
+    picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)
 
 
 if __name__ == "__main__":

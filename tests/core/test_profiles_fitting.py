@@ -170,8 +170,8 @@ def test_enough_points_at_one_place_fix_no_polynomial():
 def test_share_of_points_that_must_be_there():
     values = with_curvature([60, 130])
     values[:100] = np.nan
-    assert status(fit(values, min_points=0.5)) == "too few points"
-    assert status(fit(values, min_points=0.4)) == "ok"
+    assert status(fit(values, needed=0.5 * len(values))) == "too few points"
+    assert status(fit(values, needed=0.4 * len(values))) == "ok"
 
 
 @pytest.mark.parametrize("points", [0, 1, 2])
@@ -195,7 +195,7 @@ def test_gaps_cost_only_the_points_they_are_at(gaps):
     y = with_curvature([12, 27], x) + rng.normal(0, 0.5, (len(gaps), 40))
     for row, places in zip(y, gaps, strict=True):
         row[places] = np.nan
-    fits = Fitter(x, 4, 0.5).fit(y)
+    fits = Fitter(x, 4, 20).fit(y)
     for k, row in enumerate(y):
         good = np.isfinite(row)
         assert fits.n_points[k] == good.sum()
@@ -207,7 +207,7 @@ def test_gaps_cost_only_the_points_they_are_at(gaps):
             theirs.mapparms()[0] + theirs.mapparms()[1] * x, fits.coefficients[k]
         )
         assert np.allclose(ours, theirs(x), rtol=1e-7)
-        alone = Fitter(x, 4, 0.5).fit(row[None])
+        alone = Fitter(x, 4, 20).fit(row[None])
         assert np.array_equal(alone.status, fits.status[k : k + 1])
         assert np.allclose(alone.inflections[0], fits.inflections[k], rtol=1e-9, equal_nan=True)
 

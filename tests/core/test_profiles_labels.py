@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from napari_xfelsort.core.errors import (
     UnreadableFileError,
 )
 from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.label_history import LabelHistory
 from napari_xfelsort.core.label_rules import withdraw
 from napari_xfelsort.core.labels import LabelStore
@@ -37,6 +39,9 @@ from napari_xfelsort.core.profiles import (
     store_labels,
 )
 from napari_xfelsort.core.simulate import simulate_detector
+from napari_xfelsort.core.simulate.frames import FrameMaker
+from napari_xfelsort.core.simulate.layout import DETECTORS
+from napari_xfelsort.core.simulate.settings import DetectorSimulationSettings
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
 
@@ -190,6 +195,29 @@ def test_one_event_is_as_in_the_table():
         assert profile.residual == pytest.approx(np.sqrt((missed**2).mean()))
         assert profile.residual == pytest.approx(table.residual[i], rel=1e-9)
         assert profile.unit == "pixels"
+
+
+def test_rows_between_panels_are_no_points_that_are_missing():
+    """Of two modules far apart in the frame; of 40 rows 30 belong to neither."""
+    geometry = Geometry.from_crystfel_text(
+        "res = 10000\ndata = /d\ndim0 = %\ndim1 = ss\ndim2 = fs\n"
+        + "".join(
+            f"{name}/min_fs = 0\n{name}/max_fs = 3\n{name}/min_ss = {first}\n"
+            f"{name}/max_ss = {first + 4}\n{name}/corner_x = 0\n{name}/corner_y = {first}\n"
+            f"{name}/fs = x\n{name}/ss = y\n"
+            for name, first in (("a", 0), ("b", 35))
+        )
+    )
+    rows = np.arange(40.0)
+    frames = np.repeat((rows**3 - 60 * rows**2)[np.newaxis, :, np.newaxis], 2, axis=0)
+    frames = np.repeat(frames, 4, axis=2)
+    frames[1, :3] = np.nan
+    frames[1, 35:38] = np.nan
+    stack = EventStack([ArraySource(frames)], geometry=geometry)
+    table = fit_profiles(stack, "panel:a,b", "ss", 4)
+    assert table.statuses == ["ok", "too few points"]
+    assert table.n_points.tolist() == [10, 4]
+    assert table.inflections[0, 0] == pytest.approx(20)  # 6 ss - 120 = 0
 
 
 def test_settings_and_region_are_checked():
@@ -463,6 +491,35 @@ def test_labels_agree_with_the_truth(simulated, order):
     table = fit_profiles(stack, None, "q", order, statistic="median")
     labels = labels_of(table, [peak.range for peak in find_peaks(table)], "inside")
     assert ((labels == "good") == good).mean() >= 0.99
+
+
+def test_one_panel_of_a_detector_of_full_size():
+    """A click on a panel that the ring's slope crosses; only its pixels are simulated.
+
+    More cannot be had of inflection points: those of some bad events lie where good ones' do.
+    """
+    detector = DETECTORS["epix10k2m"]
+    panel = detector.panel("p5a0")
+    height, width = detector.asic
+    alone = SimpleNamespace(
+        asic=detector.asic,
+        shape=detector.asic,
+        positions=lambda: [place[panel.window] for place in detector.positions()],
+        panels=lambda: [
+            dataclasses.replace(panel, min_fs=0, max_fs=width - 1, min_ss=0, max_ss=height - 1)
+        ],
+    )
+    # Of 120 spots on 64 panels.
+    settings = DetectorSimulationSettings(detector="epix10k2m", seed=3, spots_min=0, spots_max=4)
+    maker = FrameMaker(alone, settings)
+    good = np.arange(240) % 3 > 0
+    frames = np.array([maker.event(i, not each).frame for i, each in enumerate(good)])
+    stack = EventStack([ArraySource(frames, mask=PixelMask.from_bad(maker.mask != 0))])
+    for statistic in ("mean", "median"):
+        table = fit_profiles(stack, None, "ss", 4, statistic=statistic)
+        labels = labels_of(table, [peak.range for peak in find_peaks(table)], "inside")
+        assert ((labels == "good") == good).mean() >= 0.93
+        assert (labels == "good")[good].mean() >= 0.97
 
 
 def test_labels_agree_with_the_truth_when_most_events_are_bad(simulated):

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from napari_xfelsort.core.errors import RegionError
 from napari_xfelsort.core.geometry import Geometry
+from napari_xfelsort.core.polygons import line_polygons
 from napari_xfelsort.core.profiles.projection import Projection
 from napari_xfelsort.core.profiles.settings import ProfileSettings
 from napari_xfelsort.core.region import Region
@@ -166,6 +167,93 @@ def test_a_panel_stored_turned_has_its_own_fs():
     assert np.allclose(project(frames, "fs", "panel:a", geometry)[1], frames[:, :4].mean(axis=1))
     with pytest.raises(RegionError, match="different axes"):
         project(frames, "fs", "whole", geometry)
+
+
+def test_a_drawing_on_panels_of_one_kind_has_their_fs():
+    """Other panels, stored in another way, do not matter."""
+    frames = np.random.default_rng(0).random((2, 8, 6))
+    geometry = two(TURNED)
+    box = np.array([(17.2, 0.9), (19.8, 0.9), (19.8, 3.1), (17.2, 3.1)]) * 1e-4
+    region = Region.from_polygons([box])  # of b: ss 0 to 2 and fs 1 to 2, raw rows 5 and 6
+    found = Projection.for_region("fs", region, (8, 6), geometry)
+    assert found.pixels.window == (slice(5, 7), slice(0, 3))
+    assert found.positions.tolist() == [5, 6]
+    profiles = found.profiles(frames[:, 5:7, 0:3], None, ANY)
+    assert np.allclose(profiles, frames[:, 5:7, 0:3].mean(axis=2))
+    both = Region.from_polygons([box, [(0, 0), (3e-4, 0), (0, 3e-4)]])
+    with pytest.raises(RegionError, match="different axes"):
+        Projection.for_region("fs", both, (8, 6), geometry)
+
+
+def of_two(y, x):
+    """Raw (ss, fs) of the pixels of `two` within a box of the laboratory, by hand."""
+    found = []
+    for ss in range(8):
+        for fs in range(6):
+            here = (ss + 0.5, fs + 0.5) if ss < 4 else (fs + 0.5, 19.5 - (ss - 4))
+            if y[0] < here[0] < y[1] and x[0] < here[1] < x[1]:
+                found.append((ss, fs, *here))
+    return found
+
+
+def box(y, x):
+    return [(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])]
+
+
+EVERYWHERE = ((-9, 99), (-9, 99))
+#: Each region with the box of the laboratory, in pixels, that holds the same pixels.
+REGIONS = {
+    "whole": (Region(), EVERYWHERE),
+    "panel": (Region.parse("panel:b"), ((-9, 99), (10, 99))),
+    "rectangle": (
+        Region.from_polygons([np.array(box((0.9, 4.2), (17.1, 18.9))) * 1e-4]),
+        ((0.9, 4.2), (17.1, 18.9)),
+    ),
+    "polygon": (
+        # With a roof that holds no pixel centre.
+        Region.from_polygons([np.array([*box((1, 4), (0, 3)), (-0.1, 2)]) * 1e-4]),
+        ((1, 4), (0, 3)),
+    ),
+    "line": (
+        Region.from_polygons(line_polygons(np.array([(0.5, 2.5), (4.5, 2.5)]) * 1e-4, 1e-4)),
+        ((2, 3), (0, 5)),
+    ),
+    "path": (
+        Region.from_polygons(
+            line_polygons(np.array([(18.5, 0.5), (18.5, 3.5), (18.5, 5.5)]) * 1e-4, 1e-4)
+        ),
+        ((0, 6), (18, 19)),
+    ),
+}
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+@pytest.mark.parametrize("axis", ["fs", "ss", "x", "y", "q"])
+@pytest.mark.parametrize("name", REGIONS)
+def test_every_axis_of_every_kind_of_region(name, axis, statistic):
+    region, (y, x) = REGIONS[name]
+    frames = np.random.default_rng(3).random((2, 8, 6))
+    found = Projection.for_region(axis, region, (8, 6), two())
+    cut = frames[(slice(None), *found.pixels.window)]
+    profiles = found.profiles(cut, None, SETTINGS[statistic])
+    places = of_two(y, x)
+    assert found.n_pixels.sum() == len(places)
+    if axis == "q":  # 12398.42 eV is 1 angstrom
+        q = [4 * np.pi * np.sin(np.arctan(np.hypot(p[2], p[3]) * 1e-3) / 2) for p in places]
+        order = np.argsort(q, kind="stable")
+        groups = np.split(order, np.cumsum(found.n_pixels)[:-1])
+        means = [np.mean([q[k] for k in group]) for group in groups]
+        assert np.allclose(found.positions, means, rtol=1e-9)
+    else:
+        along = [p[{"ss": 0, "fs": 1, "y": 2, "x": 3}[axis]] for p in places]
+        assert np.allclose(found.positions, np.unique(along))
+        groups = [np.flatnonzero(along == place) for place in np.unique(along)]
+    for event in range(2):
+        wanted = [
+            getattr(np, statistic)([frames[event, places[k][0], places[k][1]] for k in group])
+            for group in groups
+        ]
+        assert np.allclose(profiles[event], wanted)
 
 
 def test_laboratory_axes_by_hand():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from napari_xfelsort.core.errors import RegionError
 from napari_xfelsort.core.geometry import Geometry
-from napari_xfelsort.core.region import Region, as_region, points_in_polygon
+from napari_xfelsort.core.polygons import line_polygons, points_in_polygon
+from napari_xfelsort.core.region import Region, as_region
 
 GEOMETRY = FakeGeometry()
 SHAPE = (9, 6)
@@ -95,6 +97,60 @@ def test_triangles_against_signed_areas(corners, x, y):
     expected = all(s > 0 for s in sides) or all(s < 0 for s in sides)
     found = points_in_polygon(np.array([x], float), np.array([y], float), np.array(corners, float))
     assert bool(found[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "width", "expected"),
+    [
+        # Along row 1, from the centre of column 1 to that of column 4.
+        ([(1.5, 1.5), (4.5, 1.5)], 1, [7, 8, 9, 10]),
+        # Three wide: rows 0 to 2; the corners beyond the ends are sqrt(2) < 1.5 away.
+        ([(1.5, 1.5), (4.5, 1.5)], 3, [r * 6 + c for r in range(3) for c in range(6)]),
+        # Two wide: of the pixels beyond an end, the one straight ahead is 1 away.
+        ([(1.5, 1.5), (3.5, 1.5)], 2, [1, 2, 3, 6, 7, 8, 9, 10, 13, 14, 15]),
+        # The diagonal; its neighbours are sqrt(1/2) away.
+        ([(0.5, 0.5), (3.5, 3.5)], 1, [0, 7, 14, 21]),
+        ([(3.5, 3.5), (0.5, 0.5)], 1.5, [0, 1, 6, 7, 8, 13, 14, 15, 20, 21]),
+        # Between two rows: both are half a pixel away.
+        ([(0.5, 2.0), (2.5, 2.0)], 1, [6, 7, 8, 12, 13, 14]),
+        # A path with a corner, and one that goes back on itself and stops there.
+        ([(0.5, 0.5), (4.5, 0.5), (4.5, 3.5)], 1, [0, 1, 2, 3, 4, 10, 16, 22]),
+        ([(0.5, 0.5), (2.5, 0.5), (0.5, 0.5), (0.5, 0.5)], 1, [0, 1, 2]),
+        # A click without a move.
+        ([(2.5, 1.5), (2.5, 1.5)], 1, [8]),
+        # From one panel over the gap to the other; p1 begins at x = 10.
+        ([(4.5, 3.5), (11.5, 3.5)], 1, [22, 23, 48, 49]),
+    ],
+)
+def test_lines_take_pixel_centres_within_half_their_width(path, width, expected):
+    polygons = line_polygons(np.array(path) * 1e-4, width * 1e-4)
+    region = Region.from_polygons(polygons)
+    assert list(pixels(region)) == expected
+    again = Region.from_dict(json.loads(json.dumps(region.to_dict())))
+    assert again == region
+    assert list(pixels(again)) == expected
+
+
+coordinate = st.floats(-3, 20, width=16)
+
+
+@given(
+    st.lists(st.tuples(coordinate, coordinate), min_size=2, max_size=5),
+    st.floats(0.5, 6),
+)
+def test_paths_against_distances(path, width):
+    x, y = (np.meshgrid(np.arange(17.0), np.arange(13.0))[k].ravel() for k in range(2))
+    found = np.zeros(x.shape, bool)
+    for polygon in line_polygons(path, width):
+        found |= points_in_polygon(x, y, polygon)
+    away = np.full(x.shape, np.inf)
+    for (x0, y0), (x1, y1) in itertools.pairwise(path):
+        along = (x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)
+        length = (x1 - x0) ** 2 + (y1 - y0) ** 2
+        share = np.clip(along / length, 0, 1) if length else np.zeros(x.shape)
+        away = np.minimum(away, np.hypot(x - x0 - share * (x1 - x0), y - y0 - share * (y1 - y0)))
+    assert found[away < 0.494 * width].all()
+    assert not found[away > 0.501 * width].any()
 
 
 def test_q_range():
@@ -221,6 +277,39 @@ m{k}/ss = y
 m{k}/corner_x = {x}
 m{k}/corner_y = 0
 """
+
+
+TURNED = """\
+res = 10000
+data = /data
+dim0 = %
+dim1 = ss
+dim2 = fs
+a/min_fs = 0
+a/max_fs = 11
+a/min_ss = 0
+a/max_ss = 7
+a/corner_x = 5
+a/corner_y = -3
+a/fs = 0.8x +0.6y
+a/ss = -0.6x +0.8y
+"""
+
+
+def test_a_line_on_a_panel_that_is_turned():
+    """Along row 3 of a panel turned by 36.87 degrees, from column 2 to column 9."""
+    geometry = Geometry.from_crystfel_text(TURNED).fit((8, 12))
+
+    def place(fs, ss):  # of a pixel's centre, in m
+        fs, ss = fs + 0.5, ss + 0.5
+        return np.array([5 + 0.8 * fs - 0.6 * ss, -3 + 0.6 * fs + 0.8 * ss]) * 1e-4
+
+    region = Region.from_polygons(line_polygons([place(2, 3), place(9, 3)], 1e-4))
+    found = Region.from_dict(json.loads(json.dumps(region.to_dict()))).resolve((8, 12), geometry)
+    assert found.window == (slice(3, 4), slice(2, 10))
+    assert found.inside is None
+    down = Region.from_polygons(line_polygons([place(5, 6), place(5, 1)], 1e-4))
+    assert down.resolve((8, 12), geometry).window == (slice(1, 7), slice(5, 6))
 
 
 def test_regions_of_a_geometry_from_a_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -11,7 +12,10 @@ from label_user import labels_on_disk
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton
 
+from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
+from napari_xfelsort.widgets import event_dock
 from napari_xfelsort.widgets.event_dock import EventTableDock
 from napari_xfelsort.widgets.event_table import EventFilter, EventRows, EventTableModel
 
@@ -23,22 +27,26 @@ class Reader:
         self.dock, self.qtbot = dock, qtbot
 
     def choose(self, name: str, text: str) -> None:
+        self.settle_down()
         combo = self.dock.findChild(QComboBox, name)
         assert combo.findText(text) >= 0, [combo.itemText(k) for k in range(combo.count())]
         combo.setCurrentText(text)
 
     def click(self, name: str) -> None:
+        self.settle_down()
         found = self.dock.findChild(QPushButton, name)
         self.qtbot.mouseClick(found, Qt.MouseButton.LeftButton)
 
     def reads(self, name: str) -> str:
+        self.settle_down()
         return self.dock.findChild(QLabel, name).text()
 
     def settle_down(self) -> None:
-        self.qtbot.waitUntil(lambda: not self.dock._pause.isActive())
+        self.qtbot.waitUntil(lambda: not self.dock.is_comparing, timeout=30_000)
 
     @property
     def numbers(self) -> list[int]:
+        self.settle_down()
         model = self.dock.model
         return [int(model.index(k, 0).data()) for k in range(model.rowCount())]
 
@@ -102,11 +110,14 @@ def test_files(open_run, simulated, simulated_second, viewer, reader, tmp_path):
     run.use_labels(LabelStore(tmp_path / "labels", "me"))
     run.set_label(1, "good")
     reader.settle_down()
-    reader.choose("filter_file", simulated.data.name)
+    reader.choose("filter_file", f"{simulated.data.name}: 0 of 2 labelled")
     assert reader.numbers == [0, 2]
-    tip = reader.dock.file.toolTip().splitlines()
-    assert f"{simulated.data.name}: 0 of 2 labelled" in tip
-    assert f"{simulated_second.data.name}: 1 of 1 labelled (good: 1)" in tip
+    offered = [reader.dock.file.itemText(k) for k in range(reader.dock.file.count())]
+    assert f"{simulated_second.data.name}: 1 of 1 labelled (good: 1)" in offered
+    run.set_label(2, "bad")  # its counts change, and it stays chosen
+    reader.settle_down()
+    assert reader.dock.file.currentText() == f"{simulated.data.name}: 1 of 2 labelled (bad: 1)"
+    assert reader.numbers == [0, 2]
 
 
 def test_double_click_and_slider(two, reader, qtbot):
@@ -174,6 +185,70 @@ def test_settle(two, reader):
     assert reader.reads("agreement").startswith("1 disagreement to settle")
 
 
+def test_labels_change_while_labellers_are_compared(two, reader, qtbot, monkeypatch):
+    reader.settle_down()
+    begun, may_end = threading.Event(), threading.Event()
+    made = event_dock.comparing
+
+    def slow(store, stack):
+        work = made(store, stack)
+
+        def wait(report):
+            begun.set()
+            assert may_end.wait(30)
+            return work(report)
+
+        return wait
+
+    monkeypatch.setattr(event_dock, "comparing", slow)
+    ids = [two.stack.event_id(i) for i in (2, 4)]
+    two.history.set(ids[0], "good", "settled")  # leaves one disagreement
+    two.note_labels(ids[:1])
+    assert reader.dock.agreement.text() == "Comparing labellers …"
+    qtbot.waitUntil(begun.is_set, timeout=30_000)
+    reader.dock.next_disagreement()
+    assert reader.dock.message.text().startswith("Wait a moment")
+    two.history.set(ids[1], "bad")  # and now another opens, of cleo's against bob's
+    two.note_labels(ids[1:])
+    may_end.set()
+    monkeypatch.undo()
+    reader.dock.disputed.setChecked(True)
+    assert reader.numbers == [3, 4]
+    assert reader.reads("agreement").startswith("2 disagreements to settle")
+
+
+def test_labels_of_a_moved_folder_are_found_by_filters(
+    open_run, own, reader, tmp_path, monkeypatch
+):
+    folder = own.data.parent
+    monkeypatch.chdir(folder.parent)
+    name = f"{folder.name}/{own.data.name}"
+    ids = [EventId(name, f"//{i}") for i in range(4)]
+    LabelStore(folder / "labels", "ann").set_many(
+        zip(ids, ["good", "bad", "bad", "good"], strict=False)
+    )
+    (tmp_path / "elsewhere").mkdir()
+    folder.rename(tmp_path / "elsewhere" / folder.name)
+    data = tmp_path / "elsewhere" / name
+    run = open_run(data)
+    labels = data.parent / "labels"
+    LabelStore(labels, "bob").set_many((run.stack.event_id(i), "bad") for i in range(1, 4))
+    run.use_labels(LabelStore(labels, "cleo"))
+    reader.choose("filter_labeller", "ann")
+    assert reader.numbers == [0, 1, 2, 3]
+    assert reader.line(0)[2:] == ["good", "ann", "hand"]
+    reader.choose("filter_labeller", "bob")
+    assert reader.numbers == [1, 2, 3]
+    reader.choose("filter_labeller", "any labeller")
+    reader.dock.disputed.setChecked(True)
+    assert reader.numbers == [3]
+    assert "2 of 3 agree" in reader.reads("agreement")
+    reader.click("next_disagreement")
+    assert reader.reads("opinions") == "Event 3: ann: good, bob: bad"
+    reader.click("settle")
+    assert reader.numbers == []
+
+
 def test_one_labeller(own_run, reader, tmp_path):
     own_run.use_labels(LabelStore(own_run.suggested_labels(), "me"))
     own_run.set_label(0, "good")
@@ -207,8 +282,9 @@ class Many:
     def __len__(self) -> int:
         return self.n
 
-    def label_of(self, i: int) -> str | None:
-        return (None, "good", "bad|ice")[i % 3]
+    @property
+    def tally(self) -> LabelTally:
+        return LabelTally([(None, "good", "bad|ice")[i % 3] for i in range(self.n)])
 
 
 def test_filters_and_model_of_a_long_run():

@@ -25,7 +25,7 @@ from napari_xfelsort.core.settings import Settings, setting
 from napari_xfelsort.core.simulate.settings import DetectorSimulationSettings
 from napari_xfelsort.core.sorting.options import SortSettings
 from napari_xfelsort.core.train_settings import THRESHOLD_RULES, TrainSettings
-from napari_xfelsort.widgets.forms import SettingsForm, tooltip
+from napari_xfelsort.widgets.forms import SettingsForm, file_to_write, tooltip
 
 
 @dataclass(frozen=True)
@@ -297,3 +297,27 @@ def test_a_folder_that_is_not_there_is_told(form, qtbot, monkeypatch, tmp_path):
 def test_types_without_an_input_are_refused(qtbot):
     with pytest.raises(TypeError, match="no input"):
         SettingsForm(Odd)
+
+
+def test_a_file_to_write_is_named_in_full_and_replaced_only_after_asking(
+    qtbot, tmp_path, monkeypatch
+):
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    asked = []
+
+    def answer(_parent, _title, sentence, *_):
+        asked.append(sentence)
+        return replies.pop(0)
+
+    monkeypatch.setattr(QMessageBox, "question", answer)
+    assert file_to_write(parent, "~/t", ".csv") == (str(tmp_path / "t.csv"), False)
+    assert file_to_write(parent, "~/T.CSV", ".csv") == (str(tmp_path / "T.CSV"), False)
+    assert not asked
+    (tmp_path / "t.csv").write_text("mine")
+    replies = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    assert file_to_write(parent, "~/t", ".csv") is None
+    assert file_to_write(parent, str(tmp_path / "t.csv")) == (str(tmp_path / "t.csv"), True)
+    assert asked == [f"t.csv exists already in {tmp_path}. Replace it?"] * 2

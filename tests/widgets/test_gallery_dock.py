@@ -8,10 +8,11 @@ from qtpy.QtCore import QItemSelectionModel, QPoint, Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QSpinBox
 
 from napari_xfelsort.core.event_scores import ScoreSettings, event_scores
+from napari_xfelsort.core.label_classes import ClassSet
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
-from napari_xfelsort.widgets import gallery_view
+from napari_xfelsort.widgets import gallery_view, keys
 from napari_xfelsort.widgets.gallery_dock import PAGE, GalleryDock
 from napari_xfelsort.widgets.layers import Opened, run_layers
 from napari_xfelsort.widgets.runs import runs_of
@@ -135,7 +136,7 @@ def test_a_rubber_band_selects(dock, qtbot, own_run):
     assert start != last
     chosen = dock.view.selected_events()
     assert set(chosen) >= {0, 4}
-    qtbot.mouseClick(dock.findChild(QPushButton, "gallery_good"), Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.findChild(QPushButton, "label_good"), Qt.MouseButton.LeftButton)
     assert all(own_run.label_of(i) == "good" for i in chosen)
 
 
@@ -155,6 +156,47 @@ def test_labels_are_seen_on_the_thumbnails(dock, own_run):
     own_run.set_label(6, "good")
     assert index.data(gallery_view.COLOURS_ROLE) not in ([], [colour])
     assert "good" in index.data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_buttons_are_those_of_the_users_classes(dock, qtbot, own_run):
+    names = ("good", "bad", *(f"kind{k}" for k in range(8)))
+    classes = ClassSet.of_names(names, taken_keys=keys.RESERVED)
+    classes.save(own_run.labels.folder)
+    own_run.use_classes(classes)
+    for each in classes.classes:
+        found = dock.findChild(QPushButton, f"label_{each.name}")
+        assert each.colour in found.styleSheet()
+        assert f"({each.key})" in found.text()
+        assert found.toolTip() == f"Label the selected events {each.name}; key {each.key}"
+    select(dock, [4, 6])
+    qtbot.mouseClick(dock.findChild(QPushButton, "label_kind7"), Qt.MouseButton.LeftButton)
+    assert [own_run.label_of(i) for i in (4, 5, 6)] == ["kind7", None, "kind7"]
+    (colour,) = dock.model.index(4).data(gallery_view.COLOURS_ROLE)
+    assert colour == classes["kind7"].colour
+    qtbot.mouseClick(dock.findChild(QPushButton, "label_ignore"), Qt.MouseButton.LeftButton)
+    assert own_run.label_of(4) == "ignore"
+    qtbot.mouseClick(dock.findChild(QPushButton, "label_clear"), Qt.MouseButton.LeftButton)
+    assert own_run.label_of(4) is None
+    dock.resize(340, 900)
+    qtbot.wait(10)
+    assert dock.widget().width() <= 340
+    places = [b.geometry() for b in dock.buttons.findChildren(QPushButton)]
+    assert max(place.right() for place in places) < 340
+    assert not any(a.intersects(b) for k, a in enumerate(places) for b in places[:k])
+
+
+def test_of_several_classes_one_is_put_on_all_and_taken_off_all(dock, qtbot, own_run):
+    classes = ClassSet.of_names(("good", "bad", "ice"), True, keys.RESERVED)
+    classes.save(own_run.labels.folder)
+    own_run.use_classes(classes)
+    own_run.set_label(1, "bad")
+    own_run.set_label(2, "bad|ice")
+    select(dock, [1, 2, 3])
+    ice = dock.findChild(QPushButton, "label_ice")
+    qtbot.mouseClick(ice, Qt.MouseButton.LeftButton)
+    assert [own_run.label_of(i) for i in (1, 2, 3)] == ["bad|ice", "bad|ice", "ice"]
+    qtbot.mouseClick(ice, Qt.MouseButton.LeftButton)
+    assert [own_run.label_of(i) for i in (1, 2, 3)] == ["bad", "bad", None]
 
 
 def test_nothing_selected_is_said(dock, qtbot, own_run):

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 import napari_xfelsort
 from napari_xfelsort.cli import app
 from napari_xfelsort.core.labels import LabelStore
+from napari_xfelsort.core.polygons import line_polygons
 from napari_xfelsort.core.profiles import (
     Profiler,
     ProfileSettings,
@@ -32,6 +33,7 @@ from napari_xfelsort.core.profiles import (
     inside,
     labels_of,
 )
+from napari_xfelsort.core.profiles.settings import AXES
 from napari_xfelsort.core.region import Region
 from napari_xfelsort.widgets import profile_dock, profile_live
 from napari_xfelsort.widgets.dock import MINIMUM_WIDTH
@@ -77,9 +79,14 @@ def click(dock, name, qtbot):
     qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
 
-def fit(dock, qtbot):
-    click(dock, "fit", qtbot)
+def finish(dock, name, qtbot):
+    """Click, and wait until what that began is done."""
+    click(dock, name, qtbot)
     qtbot.waitUntil(lambda: dock.job is None, timeout=WAIT)
+
+
+def fit(dock, qtbot):
+    finish(dock, "fit", qtbot)
 
 
 def text(dock, name):
@@ -160,6 +167,48 @@ def test_the_newest_event_wins_and_scrolling_never_waits(ready, run, qtbot, monk
     assert text(ready, "profile_text").startswith("Event 9")
 
 
+SHAPES = {
+    "rectangle": ([[100, 70], [180, 150]], 1),
+    "polygon": ([[100, 70], [180, 90], [150, 150]], 1),
+    "line": ([[100, 70], [190, 150]], 3),
+    "path": ([[100, 70], [190, 150], [190, 70]], 3),
+}
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("kind", SHAPES)
+def test_every_shape_is_projected_along_every_axis(ready, run, viewer, qtbot, kind, axis):
+    points, width = SHAPES[kind]
+    ready.findChild(QComboBox, "axis").setCurrentText(axis)
+    choice = ready.findChild(QComboBox, "region_way")
+    choice.setCurrentIndex(choice.findText("shapes on the picture"))
+    assert "Add a region layer" in text(ready, "profile_text")
+    layer = viewer.add_shapes(name="mine")
+    layer.add([np.array(points, float)], shape_type=kind, edge_width=width)
+    qtbot.waitUntil(lambda: ready.live.shown is not None, timeout=WAIT)
+    settle(ready, qtbot)
+    grid = run.stack.geometry.grid
+    if kind == "rectangle":
+        (y0, x0), (y1, x1) = points
+        points = [[y0, x0], [y0, x1], [y1, x1], [y1, x0]]
+    drawn = line_polygons(points, width) if kind in ("line", "path") else [np.array(points)]
+    region = Region.from_polygons([grid.laboratory(p) for p in drawn])
+    wanted = Profiler(run.stack, region, ProfileSettings(axis=axis)).event(run.current)
+    shown = ready.live.shown
+    np.testing.assert_allclose(shown.values, wanted.values, rtol=1e-9)
+    np.testing.assert_allclose(shown.positions, wanted.positions, rtol=1e-9)
+    assert shown.status == wanted.status
+    # A polynomial of the order asked for, by another program's least squares.
+    there = np.isfinite(shown.values)
+    fit = np.polynomial.Polynomial.fit(shown.positions[there], shown.values[there], 4)
+    np.testing.assert_allclose(shown.fitted[there], fit(shown.positions[there]), rtol=1e-6)
+    left = ready.live.plot.figure.axes[1].lines[0].get_ydata()
+    np.testing.assert_allclose(left, shown.values - shown.fitted)
+    layer.data = []
+    qtbot.waitUntil(lambda: "has no shape" in text(ready, "profile_text"), timeout=WAIT)
+    assert ready.live.shown is None
+
+
 def test_what_cannot_be_projected_is_told_in_a_sentence(ready, qtbot):
     ready.findChild(QComboBox, "region_way").setCurrentIndex(1)
     ready.findChild(QLineEdit, "region_panels").setText("nosuch")
@@ -191,10 +240,9 @@ def test_without_a_run_nothing_can_be_fitted(dock):
 
 
 def test_labels_and_table_are_those_of_the_command_line(fitted, run, qtbot, tmp_path, simulated):
-    click(fitted, "apply", qtbot)
+    finish(fitted, "apply", qtbot)
     assert "rule:profile" in text(fitted, "outcome")
-    click(fitted, "save_table", qtbot)
-    qtbot.waitUntil(lambda: fitted.job is None, timeout=WAIT)
+    finish(fitted, "save_table", qtbot)
     arguments = ["profile", simulated.data, "-g", simulated.geometry, "--axis", "q"]
     arguments += ["--order", "7", "--statistic", "median"]
     arguments += ["--labels", tmp_path / "cli", "--out", tmp_path / "cli.csv"]
@@ -255,7 +303,7 @@ def test_an_end_is_typed_and_the_other_stays_exact(fitted, qtbot):
     qtbot.keyClicks(box, "2.6")
     qtbot.keyClick(box, Qt.Key.Key_Return)
     assert "empty" in text(fitted, "side_counts")
-    click(fitted, "apply", qtbot)
+    finish(fitted, "apply", qtbot)
     assert "empty" in text(fitted, "outcome")
     assert not Path(fitted.findChild(QLineEdit, "label_folder").text()).exists()
 
@@ -277,7 +325,7 @@ def test_the_good_side_is_told_and_changed_by_one_click(fitted, run, qtbot, tmp_
     qtbot.mouseClick(other, Qt.MouseButton.LeftButton, pos=QPoint(8, other.height() // 2))
     assert f"Good: the {counts.outside} events outside" in text(fitted, "meaning")
     assert f"Bad: the {counts.inside} events inside" in text(fitted, "meaning")
-    click(fitted, "apply", qtbot)
+    finish(fitted, "apply", qtbot)
     wanted = labels_of(fitted.table, fitted.ranges.ranges, "outside")
     labels = LabelStore(tmp_path / "labels", create=False).aligned(run.stack)
     assert labels == [None if label == "undecided" else label for label in wanted.tolist()]
@@ -302,23 +350,61 @@ def test_labels_by_hand_stay_unless_asked_and_all_can_be_withdrawn(fitted, run, 
     sides = inside(fitted.table, fitted.ranges.ranges)
     i = int(np.flatnonzero(sides)[0])
     LabelStore(tmp_path / "labels", "me").set(run.stack.event_id(i), "bad")
-    click(fitted, "apply", qtbot)
+    finish(fitted, "apply", qtbot)
     assert run.label_of(i) == "bad"
     assert "1 kept a label that no rule gave" in text(fitted, "outcome")
     assert not fitted.findChild(QLineEdit, "label_folder").isEnabled()
-    click(fitted, "withdraw", qtbot)
+    finish(fitted, "withdraw", qtbot)
     store = LabelStore(tmp_path / "labels", create=False)
     assert store.labels() == {run.stack.event_id(i): "bad"}
     assert run.tally.counts == {"bad": 1}
     fitted.relabel.click()
-    click(fitted, "apply", qtbot)
+    finish(fitted, "apply", qtbot)
     assert run.label_of(i) == "good"
-    click(fitted, "withdraw", qtbot)
+    finish(fitted, "withdraw", qtbot)
     assert run.label_of(i) == "bad"
 
 
+def test_labels_are_written_beside_the_window(fitted, run, qtbot, monkeypatch):
+    """Meanwhile one looks at other events, and labels by hand: that came later, and counts."""
+    finish(fitted, "apply", qtbot)
+    begun, go, threads = threading.Event(), threading.Event(), []
+    write = profile_dock.store_labels
+
+    def slow(*arguments):
+        threads.append(threading.current_thread())
+        begun.set()
+        assert go.wait(20)
+        return write(*arguments)
+
+    monkeypatch.setattr(profile_dock, "store_labels", slow)
+    other = fitted.findChild(QRadioButton, "good_outside")
+    qtbot.mouseClick(other, Qt.MouseButton.LeftButton, pos=QPoint(8, other.height() // 2))
+    wanted = labels_of(fitted.table, fitted.ranges.ranges, "outside").tolist()
+    before = [run.label_of(i) for i in range(len(run))]
+    click(fitted, "apply", qtbot)
+    qtbot.waitUntil(begun.is_set, timeout=WAIT)
+    assert threads != [threading.main_thread()]
+    assert fitted.progress.isVisibleTo(fitted)
+    assert not fitted.findChild(QPushButton, "cancel").isEnabled()
+    run.go_to(11)
+    i = next(k for k, label in enumerate(wanted) if label == "good")
+    run.set_label(i, "bad")
+    go.set()
+    qtbot.waitUntil(lambda: fitted.job is None, timeout=WAIT)
+    labels = [None if label == "undecided" else label for label in wanted]
+    labels[i] = "bad"
+    assert [run.label_of(k) for k in range(len(run))] == labels
+    assert LabelStore(run.labels.folder, create=False).aligned(run.stack) == labels
+    while run.undo() is not None:
+        if [run.label_of(k) for k in range(len(run))] == before:
+            break
+    else:
+        pytest.fail("undo does not lead back to the labels before")
+
+
 def test_nothing_to_withdraw_makes_no_folder(fitted, qtbot, tmp_path):
-    click(fitted, "withdraw", qtbot)
+    finish(fitted, "withdraw", qtbot)
     assert text(fitted, "outcome").startswith("There is no label folder")
     assert not (tmp_path / "labels").exists()
 
@@ -329,16 +415,14 @@ def test_a_table_is_replaced_only_after_asking(fitted, qtbot, tmp_path, monkeypa
     monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
     click(fitted, "save_table", qtbot)
     assert (tmp_path / "t.csv").read_text() == "mine"
-    click(fitted, "save_table", qtbot)
-    qtbot.waitUntil(lambda: fitted.job is None, timeout=WAIT)
+    finish(fitted, "save_table", qtbot)
     assert not answers
     assert len(ProfileTable.read_csv(tmp_path / "t.csv")) == 40
 
 
 def test_a_table_that_cannot_be_written_is_told(fitted, qtbot, tmp_path):
     fitted.findChild(QLineEdit, "table").setText(str(tmp_path / "none" / "t.csv"))
-    click(fitted, "save_table", qtbot)
-    qtbot.waitUntil(lambda: fitted.job is None, timeout=WAIT)
+    finish(fitted, "save_table", qtbot)
     assert "cannot be written" in text(fitted, "outcome")
 
 

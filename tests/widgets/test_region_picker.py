@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,9 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QLineEdit, QPushBu
 
 from napari_xfelsort.core.errors import RegionError
 from napari_xfelsort.core.geometry import Geometry
-from napari_xfelsort.core.region import Region, ellipse_polygon
+from napari_xfelsort.core.polygons import ellipse_polygon
+from napari_xfelsort.core.profiles import Profiler, ProfileSettings
+from napari_xfelsort.core.region import Region
 from napari_xfelsort.widgets.region_picker import RegionPicker
 from napari_xfelsort.widgets.runs import runs_of
 
@@ -288,7 +291,6 @@ def test_shapes_are_taken_in_the_laboratory_by_pixel_centres(ready, run, viewer)
         [np.array([[80, 60], [80, 150], [190, 120]])], shape_type="polygon", name="mine"
     )
     layer.add_ellipses([[210, 210], [20, 30]])
-    layer.add_lines([[0, 0], [300, 300]])
     choose(ready, "shapes on the picture")
     box = ready.findChild(QComboBox, "region_layer")
     box.setCurrentIndex(box.findText("mine"))
@@ -316,6 +318,113 @@ def test_a_layer_that_was_moved_counts_where_it_is_seen(ready, run, viewer):
     layer.scale, layer.translate = (4, 4), (30, 30)
     choose(ready, "shapes on the picture")
     assert (pixels(ready.region(), run) == pixels(Region.from_panels([panel]), run)).all()
+
+
+def test_lines_and_paths_are_as_wide_as_their_edge(ready, run, viewer):
+    geometry = run.stack.geometry
+    layer = viewer.add_shapes(
+        [np.array([[80.3, 60.2], [150.7, 190.1]])], shape_type="line", edge_width=6, name="mine"
+    )
+    layer.add_paths([np.array([[200, 60], [200, 200], [260, 250]])], edge_width=0.2)
+    choose(ready, "shapes on the picture")
+    # The oracle: distances of pixel centres, in pixels of the picture.
+    x, y, _ = geometry.positions()
+    column = geometry.beam_position[1] + x / geometry.pixel_size
+    row = geometry.beam_position[0] - y / geometry.pixel_size
+    wanted = np.zeros(x.shape, bool)
+    unsure = np.zeros(x.shape, bool)
+    for (r0, c0), (r1, c1), width in (
+        ((80.3, 60.2), (150.7, 190.1), 6),
+        ((200, 60), (200, 200), 1),
+        ((200, 200), (260, 250), 1),
+    ):
+        length = np.hypot(r1 - r0, c1 - c0)
+        along = ((row - r0) * (r1 - r0) + (column - c0) * (c1 - c0)) / length
+        along = np.clip(along, 0, length) / length
+        away = np.hypot(row - r0 - along * (r1 - r0), column - c0 - along * (c1 - c0))
+        wanted |= away <= width / 2
+        unsure |= np.abs(away - width / 2) < 0.005 * width
+    found = pixels(ready.region(), run)
+    assert wanted.sum() > 600
+    assert (found == wanted)[~unsure].all()
+    again = Region.from_dict(json.loads(json.dumps(ready.region().to_dict())))
+    assert again == ready.region()
+
+
+TURNED = """\
+res = 10000
+data = /entry_1/data_1/data
+dim0 = %
+dim1 = ss
+dim2 = fs
+a/min_fs = 0
+a/max_fs = 39
+a/min_ss = 0
+a/max_ss = 29
+a/corner_x = 5
+a/corner_y = -3
+a/fs = 0.8x +0.6y
+a/ss = -0.6x +0.8y
+"""
+
+
+def test_a_line_along_a_row_of_a_panel_that_is_turned(picker, open_run, viewer, tmp_path):
+    import h5py
+
+    frames = np.random.default_rng(1).integers(0, 500, (3, 30, 40)).astype(np.int16)
+    with h5py.File(tmp_path / "a.cxi", "w") as file:
+        file["entry_1/data_1/data"] = frames
+    (tmp_path / "a.geom").write_text(TURNED)
+    run = open_run(tmp_path / "a.cxi", tmp_path / "a.geom")
+    picker.set_run(run)
+    row, column = run.stack.geometry.beam_position
+
+    def place(fs, ss):  # (y, x) in the picture of the centre of a pixel
+        fs, ss = fs + 0.5, ss + 0.5
+        return [row - (-3 + 0.6 * fs + 0.8 * ss), column + 5 + 0.8 * fs - 0.6 * ss]
+
+    line = np.array([place(4, 12), place(33, 12)])
+    viewer.add_shapes([line], shape_type="line", edge_width=1, name="mine")
+    choose(picker, "shapes on the picture")
+    region = Region.from_dict(json.loads(json.dumps(picker.region().to_dict())))
+    assert region == picker.region()
+    wanted = np.zeros((30, 40), bool)
+    wanted[12, 4:34] = True
+    assert (pixels(region, run) == wanted).all()
+    profile = Profiler(run.stack, region, ProfileSettings(axis="fs")).event(1)
+    assert profile.positions.tolist() == list(range(4, 34))
+    assert profile.values.tolist() == frames[1, 12, 4:34].tolist()
+
+
+def test_the_width_of_a_line_counts_as_it_is_seen(ready, run, viewer):
+    """On a layer that is magnified four times an edge of 2 covers eight pixels."""
+    run.layer.scale = (1, 3, 3)
+    line = np.array([[100, 60], [100, 90]])
+    layer = viewer.add_shapes([line / 4], shape_type="line", edge_width=2)
+    layer.scale = (12, 12)
+    choose(ready, "shapes on the picture")
+    magnified = ready.region()
+    viewer.layers.remove(layer)
+    plain = viewer.add_shapes([line], shape_type="line", edge_width=8)
+    plain.scale = (3, 3)
+    for found, expected in zip(ready.region().polygons, magnified.polygons, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert pixels(magnified, run).sum() > 100
+
+
+def test_what_is_drawn_is_told_at_once(ready, viewer, qtbot):
+    choose(ready, "shapes on the picture")
+    qtbot.mouseClick(ready.findChild(QPushButton, "region_new_layer"), Qt.MouseButton.LeftButton)
+    layer = viewer.layers[-1]
+    with qtbot.waitSignal(ready.changed):
+        layer.add_rectangles([[80, 60], [190, 150]])
+    first = ready.region()
+    with qtbot.waitSignal(ready.changed):
+        layer.data = [np.array([[90, 60], [90, 150]])]
+    assert ready.region() != first
+    choose(ready, "whole frame")
+    with qtbot.assertNotEmitted(ready.changed, wait=250):
+        layer.add_rectangles([[80, 60], [190, 150]])
 
 
 def test_layers_of_panels_and_rings_are_not_offered(ready, run, viewer):

@@ -18,8 +18,8 @@ from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.readers import hdf5, open_stack
 from napari_xfelsort.widgets import layers as drawn
 from napari_xfelsort.widgets.layers import Opened, run_layers, shown_colormap
-from napari_xfelsort.widgets.overlay import COLOURS, text_overlay
-from napari_xfelsort.widgets.runs import grid_of, runs_of
+from napari_xfelsort.widgets.overlay import COLOURS, grid_of, text_overlay
+from napari_xfelsort.widgets.runs import runs_of
 
 
 def test_steps_and_jumps_stay_in_the_run(run):
@@ -385,3 +385,31 @@ def test_labels_of_a_copy_elsewhere_are_seen_on_the_canvas(run, viewer, tmp_path
     run.use_labels(store)
     run.go_to(2)
     assert text_on(viewer).endswith("\nbad")
+
+
+def test_rings_follow_an_event_at_another_distance(open_run, own, qtbot):
+    with h5py.File(own.data, "r+") as file:  # the detector moves away after event 3
+        encoder = file["LCLS/detector_1/EncoderValue"]
+        near = float(encoder[0])
+    stack = open_stack(str(own.data), geometry=own.geometry)
+    far = near + 1e3 * stack.camera_length(0)  # mm: twice the distance
+    with h5py.File(own.data, "r+") as file:
+        file["LCLS/detector_1/EncoderValue"][4:] = far
+    run = open_run(own.data, own.geometry)
+    rings, centre = (run.companions.layer(role) for role in (drawn.RINGS, drawn.CENTRE))
+
+    def names() -> list[str]:
+        return list(centre.features["label"])[1:]
+
+    before = names()
+    for i in (4, 0, 5):
+        run.go_to(i)
+        wanted = drawn.ring_marks(run.stack, i)
+        qtbot.waitUntil(lambda wanted=wanted: names() == wanted.labels[1:])
+        assert len(rings.data) == len(wanted.ellipses) >= 3
+        assert np.allclose(centre.data, wanted.points)
+        # The name of a ring begins at its mark, which must not cover it.
+        assert np.allclose(centre.size, wanted.sizes)
+        assert centre.size[1:].max() <= rings.edge_width[0]
+        assert [str(symbol) for symbol in centre.symbol] == wanted.symbols
+    assert names() != before

@@ -214,6 +214,27 @@ def _statistic(
     )
 
 
+class ScoreSides(NamedTuple):
+    """Which events are in a range of a score, which are not, and which have no score.
+
+    Attributes
+    ----------
+    inside, outside, without : ndarray of bool, shape (events,)
+    """
+
+    inside: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
+    without: NDArray[np.bool_]
+
+
+def score_sides(
+    values: NDArray[np.float64], low: float = -math.inf, high: float = math.inf
+) -> ScoreSides:
+    """On which side of a range each event is; both ends belong to it."""
+    inside, without = (values >= low) & (values <= high), np.isnan(values)
+    return ScoreSides(inside, ~inside & ~without, without)
+
+
 def score_histogram(
     values: NDArray[np.float64], bins: int = 100
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -29,6 +29,7 @@ class Change(NamedTuple):
 class _Before(NamedTuple):
     """What was known of an event before a step: what counted, and what the voice had said."""
 
+    event: EventId
     shown: LabelEntry | None
     said: LabelEntry | None
 
@@ -59,6 +60,7 @@ class LabelHistory:
         self.store = store
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
+        self._began_with: tuple[_Step, ...] = ()
 
     @classmethod
     def going_on(
@@ -74,6 +76,29 @@ class LabelHistory:
             return cls(store)
         history.store = store
         return history
+
+    def aside(self, store: LabelStore) -> LabelHistory:
+        """A history for a copy of the store (`LabelStore.aside`), in another thread."""
+        made = LabelHistory(store)
+        made._done, made._undone = self._done.copy(), self._undone.copy()
+        made._began_with = (*self._done, *self._undone)
+        return made
+
+    def take_over(self, aside: LabelHistory) -> None:
+        """Take on what was done, undone or done again through the history of a copy.
+
+        Call it after `LabelStore.take_over`. What was done here meanwhile is undone after it.
+        """
+        began = {id(step) for step in aside._began_with}
+        new = [step for step in aside._done if id(step) not in began]
+        gone = began - {id(step) for step in (*aside._done, *aside._undone)}  # done again
+        undone = {id(step) for step in aside._undone}
+        back = [step for step in self._done if id(step) in undone]
+        meanwhile = any(id(step) not in began for step in self._done)
+        self._done = [step for step in self._done if id(step) not in undone] + new
+        kept = [step for step in self._undone if id(step) not in gone]
+        # As by any label, what could be done again is cleared, unless it is part of that.
+        self._undone = [] if meanwhile or (new and not gone) else kept + back
 
     # -- labelling
 
@@ -121,7 +146,7 @@ class LabelHistory:
             key, voice = store.key(line.event), self._voice(line)
             events.setdefault(key, line.event)
             said = store.said(voice).get(key) if voice else None
-            before.setdefault((key, voice), _Before(store.entry(line.event), said))
+            before.setdefault((key, voice), _Before(line.event, store.entry(line.event), said))
         return _Step(lines, before, Change(text, tuple(events.values())))
 
     def _voice(self, line: LabelLine) -> str:
@@ -133,6 +158,11 @@ class LabelHistory:
     def next_undo(self) -> str:
         """What `undo` would take back; empty when there is nothing."""
         return self._done[-1].change.text if self._done else ""
+
+    def size(self, again: bool = False) -> int:
+        """How many events `undo` would be about, or `redo`; 0 when there is nothing."""
+        steps = self._undone if again else self._done
+        return len(steps[-1].change.events) if steps else 0
 
     @property
     def next_redo(self) -> str:
@@ -177,10 +207,10 @@ class LabelHistory:
         lines: list[LabelLine] = []
         targets: dict[EventKey, tuple[EventId, LabelEntry | None]] = {}
         last: dict[EventKey, LabelEntry | None] = {}
-        events = {store.key(event): event for event in step.change.events}
         written = {store.key(line.event): line for line in step.lines}
-        for (key, voice), before in step.before.items():
-            event = events[key]
+        for (_, voice), before in step.before.items():
+            event = before.event
+            key = store.key(event)  # files may have been recognised since
             now = store.entry(event)
             still = _is_of(now, written[key], store.labeller)
             targets.setdefault(key, (event, before.shown if still else now))

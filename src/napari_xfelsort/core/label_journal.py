@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import gc
 import io
 import os
 import re
@@ -180,8 +181,15 @@ class Journal:
         """Every journal in a folder, by name."""
         return [cls(path) for path in sorted(folder.glob("labels-*.csv")) if path.is_file()]
 
-    def read(self) -> tuple[list[LabelEntry], list[str]]:
+    def read(
+        self, events: dict[tuple[str, str], EventId] | None = None
+    ) -> tuple[list[LabelEntry], list[str]]:
         """All lines that count, and a sentence for each that does not.
+
+        Parameters
+        ----------
+        events : dict of (str, str) to EventId, optional
+            Events by file and event part, made once for all journals of a folder.
 
         Raises
         ------
@@ -193,12 +201,9 @@ class Journal:
         except OSError as error:
             raise LabelError(f"{self.path} cannot be read: {error.strerror}.") from error
         *lines, rest = text.split("\n")
-        entries: list[LabelEntry] = []
-        problems = []
-        for number, line in enumerate(lines, start=1):
-            problem = self._read_line(line.rstrip("\r"), number, entries)
-            if problem:
-                problems.append(f"Line {number} of {self.path} {problem} and is skipped.")
+        if "\r" in text:
+            lines = [line.rstrip("\r") for line in lines]
+        entries, problems = self._entries(lines, {} if events is None else events)
         warnings = problems[:_MAX_WARNINGS]
         if len(problems) > _MAX_WARNINGS:
             more = len(problems) - _MAX_WARNINGS
@@ -210,29 +215,45 @@ class Journal:
             )
         return entries, warnings
 
-    def _read_line(self, line: str, number: int, entries: list[LabelEntry]) -> str:
-        """Add the entry of a line; what is wrong with the line, if anything."""
-        if not line.strip():
-            return ""
-        try:
-            fields = next(csv.reader([line], strict=True)) if '"' in line else line.split(",")
-        except csv.Error:
-            fields = []
-        if number == 1 and tuple(fields) == HEADER:
-            return ""
-        if line.endswith(_TORN.decode()):
-            return "was cut off while it was written"
-        if len(fields) != len(HEADER):
-            return f"has not the {len(HEADER)} fields of a label"
-        time, file, event, label, source, note = fields
-        try:
-            when = _parse_time(time)
-            if label:
-                label = check_label(label)
-        except (ValueError, LabelError) as error:
-            return f"has no usable time or label ({str(error).rstrip('.')})"
-        entries.append(LabelEntry(when, EventId(file, event), label, source, note, self.labeller))
-        return ""
+    def _entries(
+        self, lines: Iterable[str], events: dict[tuple[str, str], EventId]
+    ) -> tuple[list[LabelEntry], list[str]]:
+        """Entries of the lines that count, and what is wrong with others.
+
+        There may be hundreds of thousands: little is called for each that is plain, and
+        texts that come again and again are kept once.
+        """
+        entries: list[LabelEntry] = []
+        problems = []
+        labels, words = {"": ""}, dict[str, str]()
+        labeller, n_fields = self.labeller, len(HEADER)
+        parse, new = datetime.fromisoformat, tuple.__new__
+        for number, line in enumerate(lines, start=1):
+            fields = line.split(",")
+            if len(fields) != n_fields or '"' in line or number == 1:
+                fields, problem = _fields(line, number)
+                if problem:
+                    problems.append(f"Line {number} of {self.path} {problem} and is skipped.")
+                if not fields:
+                    continue
+            time, file, name, label, source, note = fields
+            try:
+                when = parse(time)
+                if when.tzinfo is not UTC or not 1970 <= when.year < 3000:
+                    when = _in_utc(when)
+                if label not in labels:
+                    labels[label] = check_label(label)
+            except (ValueError, LabelError) as error:
+                reason = f"has no usable time or label ({str(error).rstrip('.')})"
+                problems.append(f"Line {number} of {self.path} {reason} and is skipped.")
+                continue
+            event = events.get((file, name))
+            if event is None:
+                event = events[file, name] = EventId(file, name)
+            source, note = words.setdefault(source, source), words.setdefault(note, note)
+            what = (when, event, labels[label], source, note, labeller)
+            entries.append(new(LabelEntry, what))
+        return entries, problems
 
     def append(self, entries: Sequence[LabelEntry]) -> None:
         """Add lines; they are on disk when this returns.
@@ -271,12 +292,28 @@ def format_time(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _parse_time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
+def _in_utc(time: datetime) -> datetime:
     time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     if not 1970 <= time.year < 3000:  # later labels must be able to come after it
         raise ValueError(f"the year is {time.year}")
     return time
+
+
+def _fields(line: str, number: int) -> tuple[list[str], str]:
+    """The fields of a line, none if it is blank, the header or no label; and why not."""
+    if not line.strip():
+        return [], ""
+    try:
+        fields = next(csv.reader([line], strict=True)) if '"' in line else line.split(",")
+    except csv.Error:
+        fields = []
+    if number == 1 and tuple(fields) == HEADER:
+        return [], ""
+    if line.endswith(_TORN.decode()):
+        return [], "was cut off while it was written"
+    if len(fields) != len(HEADER):
+        return [], f"has not the {len(HEADER)} fields of a label"
+    return fields, ""
 
 
 def _row(entry: LabelEntry) -> tuple[str, ...]:
@@ -300,6 +337,18 @@ def _lines(rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def no_cycles_sought() -> Iterator[None]:
+    """Meanwhile Python looks for no garbage cycles: among a million new labels, in vain."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_xfelsort.core.events import EventId
@@ -30,12 +31,16 @@ class Alignment(NamedTuple):
         Files that were recognised by their name alone.
     entries : list of LabelEntry or None
         The line that each label is from (or that took it back), None where there is none.
+    renamed : dict of str to str
+        The files recognised by their name alone, and which of the stack they are taken for:
+        for `LabelStore.recognise`.
     """
 
     labels: list[str | None]
     unmatched: list[EventId]
     warnings: list[str]
     entries: list[LabelEntry | None]
+    renamed: Mapping[str, str] = MappingProxyType({})
 
 
 def match_labels(latest: Mapping[EventKey, LabelEntry], stack: EventStack) -> Alignment:
@@ -45,14 +50,16 @@ def match_labels(latest: Mapping[EventKey, LabelEntry], stack: EventStack) -> Al
         return Alignment([*nothing], [], [], [*nothing])
     keys = stack_keys(stack)
     renamed, warnings = _recognise({file for file, _ in latest}, {file for file, _ in keys})
-    by_key: dict[EventKey, LabelEntry] = {}
-    for (file, event), entry in sorted(latest.items(), key=lambda item: item[1].time):
-        by_key[renamed.get(file, file), event] = entry
-    found = [by_key.get(key) for key in keys]
+    by_key = latest
+    if renamed:
+        in_time = sorted(latest.items(), key=lambda item: item[1].time)
+        by_key = {(renamed.get(file, file), event): entry for (file, event), entry in in_time}
+    found = list(map(by_key.get, keys))
     labels = [entry.label or None if entry else None for entry in found]
-    present = set(keys)
-    unmatched = [e.event for key, e in by_key.items() if e.label and key not in present]
-    return Alignment(labels, unmatched, warnings, found)
+    elsewhere = [by_key[key] for key in by_key.keys() - set(keys)]
+    elsewhere.sort(key=lambda entry: entry.time)
+    unmatched = [entry.event for entry in elsewhere if entry.label]
+    return Alignment(labels, unmatched, warnings, found, renamed)
 
 
 def resolved_file(file: str, bases: Sequence[Path]) -> str:
@@ -82,16 +89,24 @@ def stack_keys(stack: EventStack) -> list[EventKey]:
 
 
 def _recognise(wanted: set[str], files: set[str]) -> tuple[dict[str, str], list[str]]:
-    """Files of the stack meant by relative paths that lead nowhere from here."""
+    """Files of the stack meant by paths that lead nowhere (any more).
+
+    A relative path must be the end of just one path of the stack. Of an absolute path, as
+    labels given in a window have it, the folder's and the file's name must be: file names
+    alone are often the same in every run.
+    """
     by_name: dict[str, list[str]] = {}
     for file in files:
         by_name.setdefault(os.path.basename(file), []).append(file)
     renamed: dict[str, str] = {}
     warnings = []
     for file in sorted(wanted - files):
+        end = file
         if os.path.isabs(file):
-            continue
-        hits = [f for f in by_name.get(os.path.basename(file), []) if f.endswith(os.sep + file)]
+            if os.path.lexists(file):
+                continue  # it is another file
+            end = os.sep.join(file.split(os.sep)[-2:])
+        hits = [f for f in by_name.get(os.path.basename(file), []) if f.endswith(os.sep + end)]
         if len(hits) == 1:
             renamed[file] = hits[0]
             warnings.append(f"Labels of {file} are taken for {hits[0]}, by the name alone.")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.event_scores import score_sides
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.label_history import LabelHistory, restoring
 from napari_xfelsort.core.label_journal import (
@@ -94,12 +95,9 @@ class LabelRule:
 
     def labels(self, values: NDArray[np.float64]) -> list[str]:
         """Label of each score; empty for none."""
-        within = (values >= self.low) & (values <= self.high)
-        known = ~np.isnan(values)
-        return [
-            (self.inside if inside else self.outside) if has else ""
-            for inside, has in zip(within.tolist(), known.tolist(), strict=True)
-        ]
+        sides = score_sides(values, self.low, self.high)
+        labels = np.array(["", self.inside, self.outside], object)
+        return list(labels[sides.inside + 2 * sides.outside])
 
 
 class RuleOutcome(NamedTuple):
@@ -219,6 +217,16 @@ def write_rule_labels(
         lines += _taking_back(store, source, gone)
     _write(store, history, lines, source.replace(":", " ", 1))
     return RuleOutcome(dict(sorted(counts.items())), kept, undecided)
+
+
+def rules_of(store: LabelStore) -> dict[str, int]:
+    """Rules by their source, and the number of events that each says something of; sorted."""
+    counts = {
+        voice: sum(1 for entry in store.said(voice).values() if entry.label)
+        for voice in store.voices
+        if voice.startswith(RULE)
+    }
+    return {source: n for source, n in counts.items() if n}
 
 
 def withdraw(store: LabelStore, source: str, history: LabelHistory | None = None) -> int:

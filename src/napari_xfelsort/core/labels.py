@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 import getpass
+import operator
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from napari_xfelsort.core.atomic import atomic_write
 from napari_xfelsort.core.errors import LabelError, OutputError
 from napari_xfelsort.core.events import EventId
+from napari_xfelsort.core.label_aside import WrittenAside
+from napari_xfelsort.core.label_import import ImportSummary, plan_import
 from napari_xfelsort.core.label_journal import (
     IGNORE,
     Journal,
     LabelEntry,
     LabelLine,
-    check_class_name,
     check_label,
+    no_cycles_sought,
     split_label,
 )
 from napari_xfelsort.core.label_lists import events_of_classes
 from napari_xfelsort.core.label_match import Alignment, EventKey, match_labels, resolved_file
-from napari_xfelsort.core.lists import located, read_list, write_list
+from napari_xfelsort.core.lists import write_list
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
 
 
-class ImportSummary(NamedTuple):
-    """What `LabelStore.import_lists` took.
-
-    Attributes
-    ----------
-    counts : dict of str to int
-        Events labelled, for each class.
-    repeated : dict of str to int
-        Lines that named an event again, for each class.
-    """
-
-    counts: dict[str, int]
-    repeated: dict[str, int]
-
-
-class LabelStore:
+class LabelStore(WrittenAside):
     """A folder of labels.
 
     Each label is one line of the labeller's own journal, on disk before `set` returns.
@@ -87,6 +76,8 @@ class LabelStore:
         self.folder = Path(folder)
         self.labeller = login_name() if labeller is None else labeller
         self._own = Journal.of(self.folder, self.labeller)
+        self._writing = threading.Lock()
+        self._renamed: dict[str, str] = {}
         if self.folder.exists() and not self.folder.is_dir():
             raise LabelError(f"{self.folder} is a file; labels are kept in a folder.")
         if create:
@@ -113,25 +104,31 @@ class LabelStore:
             If a journal cannot be read.
         """
         self.warnings: list[str] = []
-        self._entries: list[LabelEntry] = []
-        self._latest: dict[EventKey, LabelEntry] = {}
-        self._said: dict[str, dict[EventKey, LabelEntry]] = {}
-        self._files: dict[str, str] = {}
+        self._entries, self._latest, self._said, self._files = [], {}, {}, {}
+        self._reading = object()
         entries: list[LabelEntry] = []
-        for journal in Journal.all_in(self.folder):
-            read, warnings = journal.read()
-            entries += read
-            self.warnings += warnings
-        entries.sort(key=lambda entry: entry.time)  # stable: by journal and line within a time
-        self._take(entries)
+        events: dict[tuple[str, str], EventId] = {}
+        with no_cycles_sought():
+            for journal in Journal.all_in(self.folder):
+                read, warnings = journal.read(events)
+                entries += read
+                self.warnings += warnings
+            entries.sort(key=_TIME)  # stable: by journal and line within a time
+            self._take(entries)
 
-    def _take(self, entries: Iterable[LabelEntry]) -> None:
-        for entry in entries:
-            self._entries.append(entry)
-            key = self.key(entry.event)
-            self._latest[key] = entry
-            if entry.voice:
-                self._said.setdefault(entry.voice, {})[key] = entry
+    def _take(self, entries: Sequence[LabelEntry]) -> None:
+        self._entries += entries
+        events = {id(entry.event): entry.event for entry in entries}  # shared by lines
+        keys = {number: self.key(event) for number, event in events.items()}
+        kinds = {(entry.source, entry.labeller): entry for entry in entries}
+        voices = {kind: entry.voice for kind, entry in kinds.items()}
+        said = {voice: self._said.setdefault(voice, {}) for voice in voices.values() if voice}
+        latest, nobody = self._latest, dict[EventKey, LabelEntry]()
+        for entry in entries:  # hundreds of thousands
+            _, event, _, source, _, labeller = entry
+            key = keys[id(event)]
+            latest[key] = entry
+            said.get(voices[source, labeller], nobody)[key] = entry
 
     def key(self, event: EventId) -> EventKey:
         """What an event is known by, however the path to its file was written."""
@@ -139,7 +136,8 @@ class LabelStore:
         file = self._files.get(name)
         if file is None:
             bases = (Path(), self.folder.parent, self.folder)
-            file = self._files[name] = resolved_file(name, bases)
+            file = resolved_file(name, bases)
+            file = self._files[name] = self._renamed.get(file, file)
         return file, event.event
 
     # -- labelling
@@ -205,19 +203,12 @@ class LabelStore:
     def _append(self, lines: Sequence[LabelLine]) -> None:
         if not lines:
             return
-        time = self._next_time(line.event for line in lines)
+        known = (self._latest.get(self.key(line.event)) for line in lines)
+        time = self._time_after(known)
         entries = [LabelEntry(time, *line, self.labeller) for line in lines]
-        self._own.append(entries)
+        with self._writing:
+            self._own.append(entries)
         self._take(entries)
-
-    def _next_time(self, events: Iterable[EventId]) -> datetime:
-        """Now, but after the labels these events have.
-
-        Clocks are set back and differ between computers; what a person did last counts.
-        """
-        known = [self._latest.get(self.key(event)) for event in events]
-        step = timedelta(microseconds=1)
-        return max([datetime.now(UTC), *(entry.time + step for entry in known if entry)])
 
     # -- asking
 
@@ -283,19 +274,52 @@ class LabelStore:
         A label counts for an event when both name the same file (by its resolved path,
         relative ones taken from the working directory, the label folder or the folder it
         is in) and the same event in it. A relative path that leads nowhere is recognised
-        when it is the end of just one path of the stack; a warning says so.
+        when it is the end of just one path of the stack, an absolute one when its last
+        folder and name are (the folder was moved); a warning says so.
         """
-        return match_labels(self._latest, stack)
+        as_written = self.copy({}) if self._renamed else self
+        return match_labels(as_written._latest, stack)
 
-    # -- lists and folders
+    def recognise(self, renamed: Mapping[str, str]) -> None:
+        """Take labels of files for labels of others: ``match(stack).renamed``.
 
-    def import_lists(self, lists: Mapping[str, str | os.PathLike[str]]) -> ImportSummary:
-        """Label the events of lists, one list a class.
+        From now on labels under either name are of the same events: the last one counts,
+        labellers are compared, and what is undone shows what was there before.
+        """
+        if dict(renamed) != self._renamed:
+            self.__dict__ |= self.copy(renamed).__dict__
+
+    def copy(self, renamed: Mapping[str, str] | None = None) -> LabelStore:
+        """A copy for another thread to ask, of what is known now.
 
         Parameters
         ----------
-        lists : dict of str to path
-            Class name to list file.
+        renamed : dict of str to str, optional
+            Files to be taken for others; the same as here when omitted.
+        """
+        made = copy.copy(self)
+        if renamed is None:
+            made._entries, made._latest = self._entries.copy(), self._latest.copy()
+            made._said = {voice: said.copy() for voice, said in self._said.items()}
+            made._files = self._files.copy()
+        else:
+            made._renamed = dict(renamed)
+            made._entries, made._latest, made._said, made._files = [], {}, {}, {}
+            made._take(self._entries)
+        return made
+
+    # -- lists and folders
+
+    def import_lists(
+        self,
+        lists: Mapping[str, str | os.PathLike[str]] | Sequence[tuple[str, str | os.PathLike[str]]],
+    ) -> ImportSummary:
+        """Label the events of lists.
+
+        Parameters
+        ----------
+        lists : dict of str to path, or sequence of (str, path)
+            Class and list; in a sequence a class may have several lists.
 
         Raises
         ------
@@ -305,35 +329,10 @@ class LabelStore:
             If an event is in two lists, or a class name is unusable; then nothing is
             labelled.
         """
-        seen: dict[EventKey, str] = {}
-        taken: dict[str, list[EventId]] = {}
-        repeated: dict[str, int] = {}
-        for name, path in lists.items():
-            check_class_name(name)
-            events = taken[name] = []
-            entries = located(read_list(path), path)
-            for line, event in entries:
-                first = seen.get(self.key(event))
-                if first is None:
-                    seen[self.key(event)] = name
-                    events.append(event)
-                elif first != name:
-                    raise LabelError(
-                        f"The event {event} is in {os.fspath(lists[first])} ({first}) and in line "
-                        f"{line} of {os.fspath(path)} ({name}); take it out of one of them. "
-                        "Nothing was labelled."
-                    )
-            repeated[name] = len(entries) - len(events)
-        for name, events in taken.items():
-            self.set_many(
-                ((event, name) for event in events), "list", os.path.basename(lists[name])
-            )
-            if repeated[name]:
-                self.warnings.append(
-                    f"{os.fspath(lists[name])} names {repeated[name]} events more than once; "
-                    "each counts once."
-                )
-        return ImportSummary({name: len(events) for name, events in taken.items()}, repeated)
+        plan = plan_import(self, lists.items() if isinstance(lists, Mapping) else lists)
+        self.write(plan.lines)
+        self.warnings += plan.warnings
+        return plan.summary
 
     def export_lists(
         self,
@@ -410,6 +409,9 @@ class LabelStore:
             new.append(path)
         self.reload()
         return new
+
+
+_TIME = operator.itemgetter(LabelEntry._fields.index("time"))
 
 
 def login_name() -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_xfelsort.core.errors import RegionError
+from napari_xfelsort.core.polygons import points_in_polygon
 from napari_xfelsort.core.source import Window
 
 if TYPE_CHECKING:
@@ -284,13 +285,17 @@ class Region:
         return inside
 
     def _inside_polygons(self, geometry: Geometry) -> NDArray[np.bool_]:
-        x, y, _ = geometry.positions()
-        inside = np.zeros(x.shape, bool)
-        for polygon in self.polygons:
-            corners = np.array(polygon)
-            low, high = corners.min(axis=0), corners.max(axis=0)
-            near = (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1])
-            inside[near] |= points_in_polygon(x[near], y[near], corners)
+        every_x, every_y, _ = geometry.positions()
+        inside = np.zeros(every_x.shape, bool)
+        corners = [np.array(polygon) for polygon in self.polygons]
+        # Once for all of them: a path has many, and mostly takes up little of the detector.
+        around = _within_box(every_x, every_y, np.concatenate(corners))
+        x, y = every_x[around], every_y[around]
+        found = np.zeros(x.shape, bool)
+        for polygon in corners:
+            near = np.flatnonzero(_within_box(x, y, polygon))
+            found[near] |= points_in_polygon(x[near], y[near], polygon)
+        inside[around] = found
         return inside
 
     def _inside_q(
@@ -346,45 +351,11 @@ def as_region(region: Region | str | None) -> Region:
     return region if isinstance(region, Region) else Region.parse(region)
 
 
-def points_in_polygon(
+def _within_box(
     x: NDArray[np.float64], y: NDArray[np.float64], corners: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Which points lie inside a polygon, by the even-odd rule.
-
-    Parameters
-    ----------
-    x, y : ndarray
-        The points.
-    corners : ndarray, shape (corners, 2)
-        (x, y) of the corners; the last is joined to the first.
-    """
-    inside = np.zeros(x.shape, bool)
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        if y0 == y1:
-            continue
-        crosses = (y0 > y) != (y1 > y)
-        inside ^= crosses & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
-    return inside
-
-
-def ellipse_polygon(corners: ArrayLike, n: int = 64) -> NDArray[np.float64]:
-    """Polygon of an ellipse.
-
-    Parameters
-    ----------
-    corners : array_like, shape (4, 2)
-        Corners in order of the parallelogram around the ellipse.
-    n : int
-        Corners of the polygon; they lie on the ellipse.
-
-    Returns
-    -------
-    ndarray, shape (n, 2)
-    """
-    box = np.asarray(corners, np.float64)
-    centre, along, across = box.mean(axis=0), (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
-    angle = 2 * np.pi * np.arange(n)[:, np.newaxis] / n
-    return np.asarray(centre + np.cos(angle) * along + np.sin(angle) * across)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return np.asarray((x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1]))
 
 
 def _bounded(inside: NDArray[np.bool_], region: Region) -> ResolvedRegion:

@@ -8,7 +8,7 @@ B. Settles, Univ. of Wisconsin Computer Sciences Technical Report 1648, 2009).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,13 @@ class CurvePoint(NamedTuple):
     accuracy: float
 
 
+class _Opinions(NamedTuple):
+    """What a model thinks of all events."""
+
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+
+
 class Suggester:
     """Proposes events to label, from the labels so far.
 
@@ -57,12 +64,12 @@ class Suggester:
 
     Attributes
     ----------
-    classes : tuple of str
-        Labels that were learnt, sorted; empty while there are not two.
-    probabilities : ndarray of float, shape (events, classes)
-        What the model thinks of every event; NaN for events that cannot be used.
     curve : list of CurvePoint
         One for each `update`.
+
+    Notes
+    -----
+    One thread may learn and propose while others ask for opinions.
     """
 
     def __init__(
@@ -72,9 +79,29 @@ class Suggester:
         self._rows = described
         self._usable = np.isfinite(described).all(axis=1)
         self._labelled = np.zeros(len(described), bool)
-        self.classes: tuple[str, ...] = ()
-        self.probabilities = np.full((len(described), 0), np.nan)
+        # Replaced as one: what is asked meanwhile belongs together.
+        self._opinions = _Opinions((), np.full((len(described), 0), np.nan))
+        self._learnt = np.empty(0, np.int64)
+        self._numbers = np.empty(0, np.int64)
         self.curve: list[CurvePoint] = []
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels that were learnt, sorted; empty while there are not two."""
+        return self._opinions.classes
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """What the model thinks, (events, classes); NaN for events that cannot be used."""
+        return self._opinions.probabilities
+
+    def opinion(self, i: int) -> tuple[str, float] | None:
+        """The most probable label of event ``i`` and its probability; None if unknown."""
+        classes, probabilities = self._opinions
+        if not classes or np.isnan(probabilities[i, 0]):
+            return None
+        best = int(probabilities[i].argmax())
+        return classes[best], float(probabilities[i, best])
 
     def update(self, labels: Sequence[str | None], accuracy: bool = True) -> CurvePoint:
         """Learn from the labels of all events.
@@ -103,16 +130,25 @@ class Suggester:
         )
         names = [str(labels[k]) for k in learnt.tolist()]
         found = tuple(sorted(set(names)))
-        numbers = np.array([found.index(name) for name in names], np.int64)
-        self.classes = found if len(found) > 1 else ()
-        self.probabilities = np.full((len(self._rows), len(self.classes)), np.nan)
-        if self.classes:
-            model = self._fitted(learnt, numbers)
+        self._learnt = learnt
+        self._numbers = np.array([found.index(name) for name in names], np.int64)
+        classes = found if len(found) > 1 else ()
+        probabilities = np.full((len(self._rows), len(classes)), np.nan)
+        if classes:
+            model = self._fitted(learnt, self._numbers)
             for part in chunks(np.flatnonzero(self._usable)):
-                self.probabilities[part] = model.predict_proba(self._rows[part])
-        told = self._accuracy(learnt, numbers) if accuracy else np.nan
-        self.curve.append(CurvePoint(len(learnt), told))
-        return self.curve[-1]
+                probabilities[part] = model.predict_proba(self._rows[part])
+        self._opinions = _Opinions(classes, probabilities)
+        self.curve.append(CurvePoint(len(learnt), float("nan")))
+        return self.judge() if accuracy else self.curve[-1]
+
+    def judge(self) -> CurvePoint:
+        """The accuracy with the labels learnt last, which takes longer than to learn them."""
+        if self.curve:
+            told = self._accuracy(self._learnt, self._numbers)
+            self.curve[-1] = self.curve[-1]._replace(accuracy=told)
+            return self.curve[-1]
+        return CurvePoint(0, float("nan"))
 
     def _fitted(self, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> Any:
         from sklearn.ensemble import ExtraTreesClassifier
@@ -154,13 +190,21 @@ class Suggester:
         best = np.argmax(np.nan_to_num(self.probabilities), axis=1)
         return [self.classes[k] if ok else None for k, ok in zip(best, known, strict=True)]
 
-    def propose(self, n: int = 10) -> NDArray[np.int64]:
+    def propose(self, n: int = 10, without: Collection[int] = ()) -> NDArray[np.int64]:
         """Events most worth labelling, the first first; fewer where not so many are left.
 
         Without labels they are typical of different groups of events; with labels of one
         class only, as unlike the labelled ones as can be; then uncertain and diverse.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        without : collection of int
+            Events that are not proposed, besides those with a label.
         """
         left = np.flatnonzero(self._usable & ~self._labelled)
+        left = left[~np.isin(left, list(without))]
         rng = np.random.default_rng((self.settings.seed, int(self._labelled.sum())))
         if len(left) > self.settings.candidates:
             left = np.sort(rng.choice(left, self.settings.candidates, replace=False))

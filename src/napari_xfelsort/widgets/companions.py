@@ -113,6 +113,7 @@ class Companions:
         centre.data = np.empty((0, 2)) if marks is None else marks.points
         if marks is not None:
             centre.features = {"label": np.array(marks.labels)}
+            centre.symbol, centre.size = marks.symbols, marks.sizes
         rings.editable = centre.editable = False
 
     # --- masks that differ from event to event -------------------------------------------

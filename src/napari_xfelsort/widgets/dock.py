@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
@@ -54,6 +55,8 @@ class Dock(QScrollArea):
         super().__init__()
         self.runs: ViewerRuns = runs_of(napari_viewer)
         self.job: Job | None = None
+        self._followed: Run | None = None
+        self._slots: Mapping[str, Callable[..., None]] = {}
         self._docked = False
         content = QWidget()
         self.body = QVBoxLayout(content)
@@ -88,8 +91,27 @@ class Dock(QScrollArea):
         """Let go of callbacks and stop work; the dock was closed. Extended by subclasses."""
         for chooser in self.findChildren(RunChooser):
             chooser.release()
+        self.follow_run(None)
         if self.job is not None:
             self.job.stop()
+
+    def follow_run(self, run: Run | None, **slots: Callable[..., None]) -> None:
+        """Be about this run: its signals call these methods, those of the run before no more.
+
+        Parameters
+        ----------
+        run : Run or None
+            None to follow none.
+        **slots : callable
+            Bound methods by the name of the signal: ``shown=self._on_shown``.
+        """
+        if self._followed is not None:
+            for name, slot in self._slots.items():
+                getattr(self._followed, name).disconnect(slot)
+        self._followed, self._slots = run, slots
+        if run is not None:
+            for name, slot in slots.items():
+                getattr(run, name).connect(slot)
 
     @property
     def is_put_away(self) -> bool:

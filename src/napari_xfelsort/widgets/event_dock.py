@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QComboBox,
+    QFileDialog,
     QFormLayout,
     QHeaderView,
     QLabel,
@@ -17,22 +19,31 @@ from qtpy.QtWidgets import (
     QTableView,
 )
 
-from napari_xfelsort.core.agreement import opinions_of, pair_agreements, settle
+from napari_xfelsort.core.agreement import opinions_of, settle
 from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.label_import import Imported, import_beside
 from napari_xfelsort.core.label_journal import IGNORE
+from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.widgets.dock import Dock, RunChooser, button, row
 from napari_xfelsort.widgets.event_table import (
+    Comparison,
     EventFilter,
     EventRows,
     EventTableModel,
+    comparing,
     file_summary,
 )
+from napari_xfelsort.widgets.keys import RESERVED
 from napari_xfelsort.widgets.labelling import event_to_label
+from napari_xfelsort.widgets.list_dialog import ListDialog
+from napari_xfelsort.widgets.rule_labels import LabelJob
 from napari_xfelsort.widgets.run import Run
+from napari_xfelsort.widgets.workers import Job
 
 _ANY, _NONE = "any label", "no label"
 #: Milliseconds after the last label until lists and counts follow.
 _PAUSE = 200
+_LISTS = "Lists of events (*.lst *.txt *.list);;All files (*)"
 _WIDTHS = (46, 116, 68, 56, 36)
 
 
@@ -72,9 +83,16 @@ class EventTableDock(Dock):
             "Decide on the event shown; what each labeller said stays known",
             self.settle,
         )
+        self.import_button = button(
+            "Import lists …",
+            "import_lists",
+            "Take labels from lists of events (PADT, CrystFEL, Cheetah), a class each",
+            self.import_lists,
+        )
         self._run: Run | None = None
         self._rows: EventRows | None = None
-        self._disputed: list[int] = []
+        self._comparing: Job | None = None
+        self._is_compared = False
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE)
@@ -126,38 +144,41 @@ class EventTableDock(Dock):
         self.body.addWidget(self.said)
         self.body.addWidget(self.next_button)
         self.body.addLayout(row("Settle as", self.verdict, self.settle_button))
+        self.body.addWidget(self.import_button)
         self.body.addWidget(self.message)
 
     def release(self) -> None:
-        """Let go of callbacks."""
+        """Let go of callbacks and work."""
         self._pause.stop()
         self._watch(None)
+        self._outdated()
         self.model.show_run(None, self.model.rows[:0])
         super().release()
 
     # --- the run ------------------------------------------------------------------------
 
     def _watch(self, run: Run | None) -> None:
-        if self._run is not None:
-            self._run.shown.disconnect(self._on_shown)
-            self._run.labelled.disconnect(self._on_labelled)
-            self._run.changed.disconnect(self._on_changed)
         self._run = run
         self._rows = None if run is None else EventRows(run)
-        if run is not None:
-            run.shown.connect(self._on_shown)
-            run.labelled.connect(self._on_labelled)
-            run.changed.connect(self._on_changed)
+        self.follow_run(
+            run,
+            shown=self._on_shown,
+            labelled=self._on_labelled,
+            changed=self._on_changed,
+        )
 
     def _show_run(self, run: Run | None) -> None:
         self._watch(run)
         self.message.tell("")
+        self.set_busy(self.job is not None)
         self._on_changed()
 
     def _on_changed(self) -> None:
         """Another run, or other events of it."""
-        self._fill()
         rows = self._rows
+        if rows is not None:
+            rows.compared = Comparison()
+        self._fill()
         self.model.show_run(
             self._run, self.model.rows[:0] if rows is None else rows.rows(self.wanted)
         )
@@ -169,17 +190,59 @@ class EventTableDock(Dock):
 
     def _on_labelled(self) -> None:
         self.model.labels_changed()
+        self._outdated()
         self._pause.start()
+        self._show_agreement()
 
     def catch_up(self) -> None:
-        """Lists, counts and comparisons are those of the labels there are now."""
+        """Lists and counts are those of the labels there are now; labellers are compared."""
         self._pause.stop()
         self._fill()
-        rows = self._rows
-        self._disputed = [] if rows is None else rows.disagreements()
         self._filter()
         self.model.labels_changed()
+        self._compare()
+
+    # --- comparing labellers, in the background -----------------------------------------
+
+    @property
+    def is_comparing(self) -> bool:
+        """Whether agreement and filters by labeller are yet to follow the labels."""
+        return self._pause.isActive() or self._comparing is not None
+
+    def _outdated(self) -> None:
+        """What is being compared, or was, is not what the labels are now."""
+        self._is_compared = False
+        if self._comparing is not None:
+            self._comparing.stop()
+
+    def _compare(self) -> None:
+        """Compare the labellers anew, after what is being compared has ended."""
+        self._outdated()
+        run = self._run
+        if run is not None and run.labels is not None and self._comparing is None:
+            job = Job("comparing labellers", comparing(run.labels.copy(), run.stack))
+            job.succeeded.connect(self._take_comparison)
+            job.failed.connect(self.message.tell_error)
+            job.ended.connect(self._comparison_ended)
+            self._comparing, self._is_compared = job, True
+            self._compared_of = (run.labels, run.stack)
+            job.start()
         self._show_agreement()
+
+    def _take_comparison(self, compared: Comparison) -> None:
+        run, rows = self._run, self._rows
+        if rows is None or run is None or not self._is_compared:
+            return  # labels changed meanwhile
+        if self._compared_of == (run.labels, run.stack):
+            rows.compared = compared
+            self._filter()
+
+    def _comparison_ended(self) -> None:
+        self._comparing = None
+        if self._is_compared or self._run is None:
+            self._show_agreement()
+        elif not self._pause.isActive():
+            self._compare()
 
     # --- the table ----------------------------------------------------------------------
 
@@ -202,12 +265,8 @@ class EventTableDock(Dock):
         _offer(self.labeller, [("any labeller", None), *((voice, voice) for voice in voices)])
         counts = {} if rows is None else rows.files()
         n_events = {} if run is None else _lengths(run)
-        _offer(
-            self.file,
-            [("any file", None), *((os.path.basename(path), path) for path in counts)],
-        )
-        lines = [file_summary(path, counts[path], n_events[path]) for path in counts]
-        self.file.setToolTip("\n".join(lines[:30] + ["…"] * (len(lines) > 30)))
+        lines = [(file_summary(path, counts[path], n_events[path]), path) for path in counts]
+        _offer(self.file, [("any file", None), *lines])
 
     def _filter(self, *_: Any) -> None:
         rows = self._rows
@@ -237,15 +296,18 @@ class EventTableDock(Dock):
         several = store is not None and len(store.voices) > 1
         for widget in (self.next_button, self.verdict, self.settle_button, self.disputed):
             widget.setEnabled(several)
-        if store is None or not several:
+        if several and self.is_comparing:
+            self.agreement.setText("Comparing labellers …")
+        elif store is None or not several:
             self.agreement.setText("Labellers are compared when there are two of them.")
         else:
-            n = len(self._disputed)
+            compared = Comparison() if self._rows is None else self._rows.compared
+            n = len(compared.disputed)
             lines = [f"{n} disagreement{'s' * (n != 1)} to settle in this run."]
             lines += [
                 f"{pair.first} and {pair.second}: Cohen's kappa {pair.kappa:.2f}, "
                 f"{pair.n_agree} of {pair.n_events} agree"
-                for pair in pair_agreements(store)
+                for pair in compared.pairs
             ]
             self.agreement.setText("\n".join(lines))
         self._show_opinions()
@@ -265,9 +327,12 @@ class EventTableDock(Dock):
         run, rows = self._run, self._rows
         if run is None or rows is None:
             return
-        self._disputed = rows.disagreements()
+        if self.is_comparing:
+            self.message.tell("Wait a moment: labellers are being compared.")
+            return
+        disputed = rows.compared.disputed.tolist()
         here = -1 if run.current is None else run.current
-        after = [i for i in self._disputed if i > here] or self._disputed
+        after = [i for i in disputed if i > here] or disputed
         if not after:
             self.message.tell("Labellers agree, or what they disagree on is settled.")
             return
@@ -295,6 +360,43 @@ class EventTableDock(Dock):
         self.catch_up()
         self.message.tell(f"Event {i} is settled as {label}.")
 
+    # --- lists --------------------------------------------------------------------------
+
+    def set_busy(self, busy: bool) -> None:
+        """Lists are imported one time after the other."""
+        self.import_button.setEnabled(self._run is not None and not busy)
+
+    def import_lists(self) -> None:
+        """Let the user choose lists, and their classes."""
+        start = "" if self._run is None else os.path.dirname(self._run.stack.sources[0].path)
+        paths = QFileDialog.getOpenFileNames(self, "Lists of events", start, _LISTS)[0]
+        if paths:
+            dialog = ListDialog(self, paths)
+            dialog.chosen.connect(self.take_lists)
+            dialog.finished.connect(dialog.deleteLater)
+            dialog.open()
+
+    def take_lists(self, lists: list[tuple[str, str]]) -> None:
+        """Label the events of lists, each a class and a path, in the background."""
+        run = self._run
+        if run is None or self.job is not None:
+            return
+        work = functools.partial(import_beside, lists=lists, stack=run.stack)
+        try:
+            job = LabelJob("importing lists", run, work, run.suggested_labels())
+        except LabelError as error:
+            self.message.tell_error(str(error))
+            return
+        job.labelled.connect(functools.partial(self._imported, run))
+        self.message.tell("Importing lists …")
+        self.run_job(job)
+
+    def _imported(self, run: Run, done: Imported, store: LabelStore) -> None:
+        if run.labels is not None and done.renamed:
+            run.labels.recognise(done.renamed)
+        run.use_classes(run.classes.with_used(store.classes, RESERVED))
+        self.message.tell(f"{done.text} The Label dock can undo it.")
+
 
 def _combo(name: str, tip: str) -> QComboBox:
     made = QComboBox()
@@ -316,12 +418,15 @@ def _offer(combo: QComboBox, items: list[tuple[str, Any]]) -> None:
         combo.addItem(text, data)
     values = [data for _, data in items]
     combo.setCurrentIndex(values.index(chosen) if chosen in values else 0)
+    view = combo.view()
+    if view is not None:  # what is offered is read in full, however narrow the dock is
+        view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * view.frameWidth() + 20)
     combo.blockSignals(False)
 
 
 def _lengths(run: Run) -> dict[str, int]:
     """Number of events of each file."""
     lengths: dict[str, int] = {}
-    for block in run.stack.blocks(1 << 16):
-        lengths[block.source.path] = lengths.get(block.source.path, 0) + len(block.positions)
+    for each in run.stack.files():
+        lengths[each.source.path] = lengths.get(each.source.path, 0) + each.n_events
     return lengths

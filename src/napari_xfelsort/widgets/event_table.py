@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
 
-from napari_xfelsort.core.agreement import disagreements
+from napari_xfelsort.core.agreement import PairAgreement, disagreements, pair_agreements
 from napari_xfelsort.core.label_journal import split_label
 from napari_xfelsort.core.label_match import EventKey, stack_keys
+from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.overlay import label_colour
 from napari_xfelsort.widgets.run import Run
+from napari_xfelsort.widgets.workers import Report
 
 COLUMNS = ("event", "name", "label", "labeller", "source")
 _NUMBER, _NAME, _LABEL, _LABELLER, _SOURCE = range(5)
@@ -47,6 +50,56 @@ class EventFilter(NamedTuple):
     disagreement: bool = False
 
 
+class Comparison(NamedTuple):
+    """What labellers said of a run, beside its events; made by `compare`.
+
+    Attributes
+    ----------
+    labelled : dict of str to ndarray of int64
+        Events that each labeller, or rule, has labelled.
+    disputed : ndarray of int64
+        Events that labellers disagree on and nobody settled, ascending.
+    pairs : list of PairAgreement
+        Of every two labellers, over the whole label folder.
+    """
+
+    labelled: dict[str, NDArray[np.int64]] = {}  # noqa: RUF012  (a tuple's default)
+    disputed: NDArray[np.int64] = np.zeros(0, np.int64)
+    pairs: list[PairAgreement] = []  # noqa: RUF012
+
+
+def comparing(store: LabelStore, stack: EventStack) -> Callable[[Report], Comparison]:
+    """Work that compares labellers; takes a second for a hundred thousand events.
+
+    Parameters
+    ----------
+    store : LabelStore
+        A copy that nobody writes to meanwhile.
+    stack : EventStack
+        The events of the run.
+    """
+
+    def among(keys: Iterable[EventKey], positions: dict[EventKey, int]) -> NDArray[np.int64]:
+        found = [positions[key] for key in keys if key in positions]
+        return np.sort(np.array(found, np.int64))
+
+    def work(report: Report) -> Comparison:
+        positions = {key: i for i, key in enumerate(stack_keys(stack))}
+        labelled = {}
+        for voice in store.voices:
+            report(None)
+            said = store.said(voice).items()
+            labelled[voice] = among((key for key, entry in said if entry.label), positions)
+        if len(store.voices) < 2:
+            return Comparison(labelled)
+        disputed = disagreements(store)
+        report(None)
+        keys = (store.key(each.event) for each in disputed)
+        return Comparison(labelled, among(keys, positions), pair_agreements(store))
+
+    return work
+
+
 class EventRows:
     """Which events of a run a filter leaves.
 
@@ -54,33 +107,31 @@ class EventRows:
     ----------
     run : Run
         The run.
+
+    Attributes
+    ----------
+    compared : Comparison
+        What filters by labeller and by disagreement go by.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._stack: EventStack | None = None
-        self._positions: dict[EventKey, int] = {}
+        self.compared = Comparison()
 
     def rows(self, wanted: EventFilter) -> NDArray[np.int64]:
         """Numbers of the events, ascending."""
-        n = len(self.run)
+        n, tally = len(self.run), self.run.tally
         chosen = np.ones(n, bool)
         if wanted.label is not None:
-            chosen &= self._labelled(wanted.label)
+            chosen &= wanted.label == "" if tally is None else tally.having(wanted.label)
         if wanted.file is not None:
             chosen &= self._in_file(wanted.file)
         if wanted.labeller is not None:
-            chosen &= self._of_labeller(wanted.labeller)
+            labelled = self.compared.labelled.get(wanted.labeller)
+            chosen &= self._among(self.compared.disputed[:0] if labelled is None else labelled)
         if wanted.disagreement:
-            chosen &= self._among(self.disagreements())
+            chosen &= self._among(self.compared.disputed)
         return np.flatnonzero(chosen).astype(np.int64)
-
-    def _labelled(self, label: str) -> NDArray[np.bool_]:
-        of, n = self.run.label_of, len(self.run)
-        if not label:
-            return np.fromiter((of(i) is None for i in range(n)), bool, n)
-        fits = {found for found in map(of, range(n)) if found and label in _parts(found)}
-        return np.fromiter((of(i) in fits for i in range(n)), bool, n)
 
     def _in_file(self, file: str) -> NDArray[np.bool_]:
         chosen = np.zeros(len(self.run), bool)
@@ -89,43 +140,19 @@ class EventRows:
                 chosen[block.positions] = True
         return chosen
 
-    def _of_labeller(self, labeller: str) -> NDArray[np.bool_]:
-        store, positions = self.run.labels, self.positions()
-        said = {} if store is None else store.said(labeller)
-        return self._among(
-            [positions[key] for key, entry in said.items() if entry.label and key in positions]
-        )
-
-    def _among(self, numbers: list[int]) -> NDArray[np.bool_]:
+    def _among(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         chosen = np.zeros(len(self.run), bool)
-        chosen[numbers] = True
+        chosen[numbers[numbers < len(chosen)]] = True
         return chosen
-
-    def disagreements(self) -> list[int]:
-        """Events of the run that labellers disagree on and nobody settled, ascending."""
-        store = self.run.labels
-        if store is None or len(store.voices) < 2:
-            return []
-        positions = self.positions()
-        keys = [store.key(each.event) for each in disagreements(store)]
-        return sorted(positions[key] for key in keys if key in positions)
-
-    def positions(self) -> dict[EventKey, int]:
-        """Number of each event by what it is known by; made once for a stack."""
-        if self._stack is not self.run.stack:
-            self._stack = self.run.stack
-            self._positions = {key: i for i, key in enumerate(stack_keys(self._stack))}
-        return self._positions
 
     def files(self) -> dict[str, Counter[str]]:
         """How many events of each file have each class; ``""`` counts those without."""
         counts: dict[str, Counter[str]] = {}
+        tally = self.run.tally
         for block in self.run.stack.blocks(1 << 16):
-            found = Counter(self.run.label_of(i) for i in block.positions.tolist())
-            mine = counts.setdefault(block.source.path, Counter())
-            for label, number in found.items():
-                for part in _parts(label or ""):
-                    mine[part] += number
+            n = len(block.positions)
+            found = {"": n} if tally is None else tally.counts_of(block.positions)
+            counts.setdefault(block.source.path, Counter()).update(found)
         return counts
 
 

@@ -109,6 +109,11 @@ class SettingsForm(QWidget):
         self.inputs[name].setEnabled(enabled)
         self._labels[name].setEnabled(enabled)
 
+    def show_row(self, name: str, shown: bool) -> None:
+        """Show the input of a setting, or not where it would change nothing."""
+        self.inputs[name].setVisible(shown)
+        self._labels[name].setVisible(shown)
+
     # --- files --------------------------------------------------------------------------
 
     def load(self) -> None:
@@ -137,16 +142,15 @@ class SettingsForm(QWidget):
         )[0]
         if not path:
             return
-        path = with_suffix(path, ".toml")
-        replace = os.path.exists(path)
-        if replace and not may_replace(self, path):
+        target = file_to_write(self, path, ".toml")
+        if target is None:
             return
         try:
-            write_text_atomic(path, text, overwrite=replace)
+            write_text_atomic(target.path, text, overwrite=target.replaces)
         except OutputError as error:
             self.message.tell_error(str(error))
         else:
-            self.message.tell(f"The settings are in {path}.")
+            self.message.tell(f"The settings are in {target.path}.")
 
     # --- how it looks -------------------------------------------------------------------
 
@@ -225,8 +229,30 @@ def tooltip(field: dataclasses.Field[Any]) -> str:
     return ". ".join(parts) + "."
 
 
-def may_replace(parent: QWidget, path: str | os.PathLike[str]) -> bool:
-    """Ask whether a file that exists may be replaced."""
+class Target(typing.NamedTuple):
+    """A file that may be written: its whole path, and whether it replaces one."""
+
+    path: str
+    replaces: bool
+
+
+def file_to_write(parent: QWidget, path: str, suffix: str = "") -> Target | None:
+    """Where to write a file, asking before one that exists is replaced; None for not at all.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Before which is asked.
+    path : str
+        As entered; ``~`` stands for the home.
+    suffix : str
+        How the name ends; added unless it does.
+    """
+    path = os.path.abspath(os.path.expanduser(path))
+    if not path.lower().endswith(suffix):
+        path += suffix
+    if not os.path.exists(path):
+        return Target(path, False)
     answer = QMessageBox.question(
         parent,
         "Replace file?",
@@ -234,9 +260,4 @@ def may_replace(parent: QWidget, path: str | os.PathLike[str]) -> bool:
         QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
         QMessageBox.StandardButton.No,
     )
-    return bool(answer == QMessageBox.StandardButton.Yes)
-
-
-def with_suffix(path: str, suffix: str) -> str:
-    """The path, ending as such files do."""
-    return path if path.lower().endswith(suffix) else path + suffix
+    return Target(path, True) if answer == QMessageBox.StandardButton.Yes else None

@@ -15,15 +15,18 @@ from napari_xfelsort.core.errors import LabelError, RegionError, UnreadableFileE
 from napari_xfelsort.core.event_looks import describe_events, similar_order, similar_to
 from napari_xfelsort.core.event_scores import ScoreSettings, event_scores, metadata_columns
 from napari_xfelsort.core.label_classes import ClassSet
-from napari_xfelsort.core.label_journal import IGNORE, LabelLine
+from napari_xfelsort.core.label_journal import IGNORE, LabelLine, join_classes, split_label
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.region import Region
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.core.thumbnails import as_rgb, picture_box, thumbnail
 from napari_xfelsort.widgets import keys
-from napari_xfelsort.widgets.dock import Dock, RunChooser, button, row
+from napari_xfelsort.widgets.dock import Dock, RunChooser, row
 from napari_xfelsort.widgets.gallery_view import SIDE, GalleryModel, GalleryView
 from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
+from napari_xfelsort.widgets.keys import without_reserved
+from napari_xfelsort.widgets.label_panel import LabelButtons
+from napari_xfelsort.widgets.labelling import has_labels
 from napari_xfelsort.widgets.layers import NAN_COLOUR
 from napari_xfelsort.widgets.overlay import COLOURS
 from napari_xfelsort.widgets.progress import EventProgress
@@ -33,6 +36,8 @@ from napari_xfelsort.widgets.workers import Job, Report, counted
 
 #: Events of a page, and thumbnails made by one job.
 PAGE, _BATCH = 400, 24
+#: Buttons of labels side by side: ten classes in four rows, in a dock 340 pixels wide.
+_COLUMNS = 3
 #: Orders that are always offered, as the user reads them.
 NUMBER, LABEL, ALIKE, LIKE_THIS = "event number", "label", "looks", "like the event shown"
 _SCORES = {"stored peaks": ScoreSettings("peaks"), "mean": ScoreSettings("mean")}
@@ -80,14 +85,9 @@ class GalleryDock(Dock):
     # --- the run ------------------------------------------------------------------------
 
     def _use_run(self, run: Run | None) -> None:
-        if self._run is not None:
-            self._run.labelled.disconnect(self._on_labelled)
-            self._run.changed.disconnect(self._on_changed)
         self._run = run
         self.region.set_run(run)
-        if run is not None:
-            run.labelled.connect(self._on_labelled)
-            run.changed.connect(self._on_changed)
+        self.follow_run(run, labelled=self._on_labelled, changed=self._on_changed)
         self._on_changed()
 
     def _on_changed(self) -> None:
@@ -113,13 +113,17 @@ class GalleryDock(Dock):
         if source == self._classes_from:  # not read again for each label
             return
         self._classes_from = source
-        self._classes = ClassSet() if folder is None else ClassSet.load(folder)
+        self._classes = ClassSet() if run is None else run.classes
+        try:
+            if folder is not None:
+                self._classes = without_reserved(ClassSet.load(folder))
+        except LabelError as error:
+            self.message.tell_error(str(error))
+        self.buttons.show_classes(self._classes)
         fixed = {shortcut.action: shortcut.key for shortcut in keys.LABEL}
         self._keys = {c.key: c.name for c in self._classes.classes if c.key}
         self._keys[fixed["ignore"]] = IGNORE
         self._keys[fixed[keys.CLEAR]] = None
-        texts = [f"{key}: {name or 'take back'}" for key, name in self._keys.items()]
-        self.help.setText("Keys label what is selected. " + ", ".join(texts))
 
     def _on_labelled(self) -> None:
         self._use_classes()
@@ -257,10 +261,18 @@ class GalleryDock(Dock):
         if key in self._keys:
             self.label(self._keys[key])
 
-    def _clicked_label(self) -> None:
-        sender = self.sender()
-        assert sender is not None
-        self.label(sender.property("label") or None)
+    def _clicked_label(self, action: str) -> None:
+        self.label(None if action == keys.CLEAR else action)
+
+    def _labels_of(self, run: Run, events: list[int], label: str | None) -> list[str]:
+        """The label each is to have; of several classes one is put on all, or taken off all."""
+        if label is None or not (self._classes.multi_label and label in self._classes.names):
+            return [label or ""] * len(events)
+        have = [split_label(run.label_of(i) or "") for i in events]
+        if all(label in each for each in have):
+            kept = ([name for name in each if name != label] for each in have)
+            return [join_classes(each) if each else "" for each in kept]
+        return [join_classes({*each, label}) for each in have]
 
     def label(self, label: str | None) -> None:
         """Label the selected events, or take their labels back (None); one step to undo."""
@@ -272,11 +284,16 @@ class GalleryDock(Dock):
             return
         try:
             if run.labels is None or run.history is None:
-                run.use_labels(LabelStore(run.suggested_labels()))
+                folder = run.suggested_labels()
+                new = not has_labels(folder)
+                run.use_labels(LabelStore(folder))
+                if new and run.classes != ClassSet():
+                    run.classes.save(folder)
             history = run.history
             assert history is not None
             named = [run.stack.event_id(i) for i in events]
-            history.write([LabelLine(event, label or "") for event in named])
+            labels = self._labels_of(run, events, label)
+            history.write([LabelLine(*each) for each in zip(named, labels, strict=True)])
         except LabelError as error:
             self.message.tell_error(str(error))
             return
@@ -320,10 +337,10 @@ class GalleryDock(Dock):
         for widget in (self.order_by, self.page):
             needs_focus_for_wheel(widget)
         self.progress = EventProgress()
-        self.state, self.help = QLabel(), QLabel()
-        for label, name in ((self.state, "state"), (self.help, "keys")):
-            label.setObjectName(name)
-            label.setWordWrap(True)
+        self.state = QLabel()
+        self.state.setObjectName("state")
+        self.state.setWordWrap(True)
+        self.buttons = LabelButtons(self._clicked_label, _COLUMNS, of_many=True)
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Run", self.chooser)
@@ -333,18 +350,8 @@ class GalleryDock(Dock):
         self.body.addLayout(row(self.descending, self.page))
         for widget in (self.progress, self.message, self.view, self.state):
             self.body.addWidget(widget)
-        self.body.addLayout(row(*(self._label_button(*each) for each in _BUTTONS)))
-        self.body.addWidget(self.help)
+        self.body.addWidget(self.buttons)
         self.body.setStretchFactor(self.view, 1)
-
-    def _label_button(self, text: str, label: str) -> Any:
-        tip = "Label the selected events" if label else "Take the labels of the selected back"
-        made = button(text, f"gallery_{label or 'clear'}", tip, self._clicked_label)
-        made.setProperty("label", label)
-        return made
-
-
-_BUTTONS = (("Good", "good"), ("Bad", "bad"), ("Ignore", IGNORE), ("Take back", ""))
 
 
 def thumbnails_of(

@@ -13,7 +13,7 @@ from qtpy.QtGui import QColor, QImage, QKeyEvent, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QListView, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 #: Side of a thumbnail and of its cell in pixels of the screen.
-SIDE, CELL = 92, 104
+SIDE, CELL = 86, 97
 #: Thumbnails kept, and asked for at once: those that are seen last come first.
 _KEPT, _WANTED = 1200, 200
 #: Role under which an item has the colours of its label.

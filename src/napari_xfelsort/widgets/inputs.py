@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, SpinBox
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QHBoxLayout, QWidget
 
 from napari_xfelsort.core.errors import SettingsError
@@ -185,6 +185,15 @@ class OfferInput(Input):
         self._box.addItems(list(offers))
         super().__init__(name, self._box)
         self._box.currentTextChanged.connect(self._tell)
+
+    def offer(self, offers: Sequence[str]) -> None:
+        """Offer other words; what was entered stays, or is the first of them if nothing was."""
+        entered = self._box.currentText().strip()
+        with QSignalBlocker(self._box):
+            self._box.clear()
+            self._box.addItems(list(offers))
+            self._box.setCurrentText(entered or next(iter(offers), ""))
+        self._tell()
 
     def value(self) -> Any:
         return read_text(self.name, self._box.currentText().strip(), self._kinds)

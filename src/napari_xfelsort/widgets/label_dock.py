@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from qtpy.QtWidgets import QComboBox, QLabel, QMessageBox
 
 from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.label_classes import ClassSet
+from napari_xfelsort.core.label_history import Change, LabelHistory
 from napari_xfelsort.core.label_journal import check_labeller
+from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.widgets import keys
 from napari_xfelsort.widgets.class_dialog import ClassDialog
@@ -21,6 +24,7 @@ from napari_xfelsort.widgets.label_panel import (
     EventPanel,
     LabelButtons,
     StepButtons,
+    SuggestingState,
     TallyPanel,
     lay_out,
 )
@@ -32,11 +36,17 @@ from napari_xfelsort.widgets.labelling import (
     lists_of,
     lists_writer,
 )
+from napari_xfelsort.widgets.rule_labels import LabelJob
 from napari_xfelsort.widgets.run import Run
+from napari_xfelsort.widgets.suggesting import suggesting_of
 from napari_xfelsort.widgets.workers import Job
 
 #: What to show after an event was labelled, as the user reads it.
 NEXT, UNLABELLED, RANDOM, STAY = "next event", "next unlabelled", "random unlabelled", "stay"
+UNCERTAIN = "most uncertain"
+
+#: A step of more events than this is undone in the background.
+_MANY = 2000
 
 
 class LabelDock(LabelReadingDock):
@@ -65,22 +75,28 @@ class LabelDock(LabelReadingDock):
         self.advance = QComboBox()
         self.advance.setObjectName("advance")
         self.advance.setToolTip("What to show after an event was labelled")
-        self.advance.addItems([NEXT, UNLABELLED, RANDOM, STAY])
+        self.advance.addItems([NEXT, UNLABELLED, RANDOM, UNCERTAIN, STAY])
+        self.suggesting = SuggestingState()
         self.tally_panel = TallyPanel(self.next_unlabelled, self.write_lists, self.reload)
         self._random = np.random.default_rng()
         lay_out(self)
         self._keys = KeyBinder(self.runs, keys.LABEL, self.carry_out)
+        self.advance.currentIndexChanged.connect(self._order_chosen)
+        self.advance.activated.connect(self._order_chosen)  # also when it is chosen again
         self._follow()
 
     def release(self) -> None:
         """Let go of keys, callbacks and work."""
         self._keys.close()
+        self.suggesting.follow(None)
         super().release()
 
     # --- what is shown ------------------------------------------------------------------
 
     def _refresh(self) -> None:
         run = self._run
+        wanted = run is not None and self._uncertain_first
+        self.suggesting.follow(suggesting_of(run) if wanted else None)
         self._follow_classes(ClassSet() if run is None else run.classes)
         history = None if run is None or self.job is not None else run.history
         undo, redo = ("", "") if history is None else (history.next_undo, history.next_redo)
@@ -200,6 +216,9 @@ class LabelDock(LabelReadingDock):
         """Take the last label back, or do again what was undone, and show the event."""
         try:
             run = self._ready_run()
+            if run.history is not None and run.history.size(again) > _MANY:
+                self._undo_many(run, again)
+                return
             self._labelling = True
             change = run.redo() if again else run.undo()
         except LabelError as error:
@@ -207,14 +226,32 @@ class LabelDock(LabelReadingDock):
             return
         finally:
             self._labelling = False
+        self._tell_undone(run, change, again)
+
+    def _undo_many(self, run: Run, again: bool) -> None:
+        """In the background: a rule may have labelled 100 000 events."""
+        job = LabelJob("undoing labels", run, functools.partial(_undo_aside, again))
+        job.labelled.connect(self._undone_many)
+        self.message.tell("Doing it again…" if again else "Undoing…")
+        self.run_job(job)
+
+    def _undone_many(self, made: tuple[Change | None, bool], _: LabelStore) -> None:
+        if self._run is not None:
+            self._tell_undone(self._run, *made)
+
+    def _tell_undone(self, run: Run, change: Change | None, again: bool) -> None:
+        """Show an event of what was undone, or done again, and say what it was."""
         if change is None:
             self.message.tell(f"There is nothing to {'redo' if again else 'undo'}.")
             return
+        shown = run.current
         places = [run.stack.find(event) for event in change.events[:1]]
         i = places[0] if places else None
         where = "" if i is not None else ", which is not in this run"
         if i is not None:
             run.go_to(i)
+        if self._uncertain_first and shown is not None and shown != run.current:
+            suggesting_of(run).put_back(shown)
         self.message.tell(f"{'Done again' if again else 'Undone'}: {change.text}{where}.")
         self._refresh()
 
@@ -266,8 +303,30 @@ class LabelDock(LabelReadingDock):
             return
         if way == UNLABELLED:
             self._go_to(run, tally.next_unlabelled(i))
-        else:
+        elif way != UNCERTAIN or not self._go_to_uncertain(run, tally):
             self._go_to(run, tally.random_unlabelled(i, self._random))
+
+    @property
+    def _uncertain_first(self) -> bool:
+        return self.advance.currentText() == UNCERTAIN
+
+    def _order_chosen(self, _: int) -> None:
+        self._refresh()
+        if self._run is not None and self._uncertain_first:
+            self._look(self._run)
+            suggesting_of(self._run).learn_if_due()
+
+    def _look(self, run: Run) -> None:
+        """Look at the events beside the window, unless that was done."""
+        if suggesting_of(run).suggester is None:
+            suggesting_of(run).look()
+
+    def _go_to_uncertain(self, run: Run, tally: LabelTally) -> bool:
+        """Show the event that is most worth labelling, if one is known at this moment."""
+        suggesting = suggesting_of(run)
+        if not suggesting.problem:
+            self._look(run)
+        return tally.n_labelled < len(tally) and suggesting.show_next()
 
     def next_unlabelled(self) -> None:
         """Show the next event without a label; from the run's end go on at its start."""
@@ -311,3 +370,10 @@ class LabelDock(LabelReadingDock):
             self, "Write lists", f"Replace {names} in {paths[0].parent}?"
         )
         return bool(answer == QMessageBox.StandardButton.Yes)
+
+
+def _undo_aside(
+    again: bool, store: LabelStore, history: LabelHistory
+) -> tuple[Change | None, bool]:
+    """In a thread."""
+    return history.redo() if again else history.undo(), again

@@ -26,9 +26,11 @@ from napari_xfelsort.widgets import keys
 from napari_xfelsort.widgets.dock import button, row
 from napari_xfelsort.widgets.keys import LABEL
 from napari_xfelsort.widgets.overlay import COLOURS, OTHER_COLOUR, label_colour
+from napari_xfelsort.widgets.progress import EventProgress
 
 if TYPE_CHECKING:
     from napari_xfelsort.widgets.label_dock import LabelDock
+    from napari_xfelsort.widgets.suggesting import Suggesting
 
 _SHORTCUTS = {shortcut.action: shortcut for shortcut in LABEL}
 _REST = {"ignore": "Ignore", keys.CLEAR: "Take back"}
@@ -87,11 +89,17 @@ class LabelButtons(QWidget):
     ----------
     label : callable
         Called with the action of the table of shortcuts.
+    columns : int
+        Buttons side by side.
+    of_many : bool
+        Whether they label what is selected, not the event shown.
     """
 
-    def __init__(self, label: Callable[[str], None]) -> None:
+    def __init__(
+        self, label: Callable[[str], None], columns: int = 2, of_many: bool = False
+    ) -> None:
         super().__init__()
-        self._label = label
+        self._label, self._columns, self._of_many = label, columns, of_many
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(6)
@@ -111,17 +119,20 @@ class LabelButtons(QWidget):
             wanted.append((action, title, _SHORTCUTS[action].key, COLOURS.get(action, "")))
         for number, (action, title, key, colour) in enumerate(wanted):
             tip = helps.get(action, f"label {action}")
+            if self._of_many:
+                tip = _of_selected(action)
+            short = _short(title, 11 if self._columns == 2 else 9)
             made = button(
-                f"{_short(title)}  ({key})" if key else _short(title),
+                f"{short}{'  '[: 4 - self._columns]}({key})" if key else short,
                 f"label_{action.lstrip('/')}",
                 f"{_title(tip)}; key {key}" if key else _title(tip),
                 self._clicked,
             )
             made.setProperty("action", action)
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # the keys stay with the picture
-            made.setStyleSheet(_style(colour))
+            made.setStyleSheet(_style(colour, 14 if self._columns == 2 else 12))
             made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            self._grid.addWidget(made, number // 2, number % 2)
+            self._grid.addWidget(made, *divmod(number, self._columns))
 
     def _clicked(self) -> None:
         sender = self.sender()
@@ -167,16 +178,22 @@ class StepButtons(QWidget):
         self._carry_out(sender.property("action"))
 
 
-def _short(title: str) -> str:
-    return title if len(title) <= 11 else f"{title[:10]}…"
+def _of_selected(action: str) -> str:
+    if action == keys.CLEAR:
+        return "take the labels of the selected events back"
+    return f"label the selected events {action}"
+
+
+def _short(title: str, most: int) -> str:
+    return title if len(title) <= most else f"{title[: most - 2]}…"
 
 
 def _title(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _style(colour: str) -> str:
-    size = "min-height: 26px; font-size: 14px; font-weight: 600;"
+def _style(colour: str, pixels: int) -> str:
+    size = f"min-height: 26px; font-size: {pixels}px; font-weight: 600; padding: 0;"
     if not colour:
         return f"QPushButton {{ {size} }}"
     return (
@@ -280,6 +297,57 @@ class TallyPanel(QWidget):
         self.bar.setValue(tally.n_labelled)
 
 
+class SuggestingState(QWidget):
+    """How it stands with the most uncertain events; hidden while nobody asks for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._suggesting: Suggesting | None = None
+        self.text = QLabel()
+        self.text.setObjectName("suggesting")
+        self.text.setWordWrap(True)
+        self.progress = EventProgress()
+        self.stop_button = button(
+            "Stop", "stop_looking", "Stop looking at all events", self._stop_looking
+        )
+        self.stop_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.text)
+        column.addLayout(row(self.progress, self.stop_button))
+        self.setVisible(False)
+
+    def follow(self, suggesting: Suggesting | None) -> None:
+        """Show how it stands with these suggestions from now on; None for no more."""
+        before = self._suggesting
+        if suggesting is not before:
+            self._suggesting = suggesting
+            if suggesting is not None:
+                suggesting.changed.connect(self.refresh)
+                suggesting.progressed.connect(self.progress.show_counts)
+            if before is not None:
+                before.changed.disconnect(self.refresh)
+                before.progressed.disconnect(self.progress.show_counts)
+                before.let_go()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show how it stands now."""
+        suggesting = self._suggesting
+        looking = suggesting is not None and suggesting.looking
+        if not looking:
+            self.progress.stop()
+        elif not self.progress.isVisibleTo(self):
+            self.progress.start("Reading events…")
+        self.stop_button.setVisible(looking)
+        self.text.setText("" if suggesting is None else suggesting.state)
+        self.setVisible(suggesting is not None)
+
+    def _stop_looking(self) -> None:
+        if self._suggesting is not None:
+            self._suggesting.cancel()
+
+
 def lay_out(dock: LabelDock) -> None:
     """Put the parts of the dock below one another."""
     form = QFormLayout()
@@ -294,7 +362,8 @@ def lay_out(dock: LabelDock) -> None:
         combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     then = row("After labelling go to", dock.advance)
     forward = dock.tally_panel.next_button
-    parts: list[Any] = [form, dock.event_panel, dock.buttons, dock.steps, then, forward]
+    parts: list[Any] = [form, dock.event_panel, dock.buttons, dock.steps, then]
+    parts += [dock.suggesting, forward]
     for part in (*parts, dock.message, dock.tally_panel, dock.shortcuts):
         if isinstance(part, QWidget):
             dock.body.addWidget(part)

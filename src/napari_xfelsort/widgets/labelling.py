@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.label_classes import FILE_NAME, ClassSet
 from napari_xfelsort.core.label_journal import IGNORE, Journal
@@ -15,8 +18,8 @@ from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.keys import RESERVED, without_reserved
+from napari_xfelsort.widgets.overlay import grid_of
 from napari_xfelsort.widgets.run import Run
-from napari_xfelsort.widgets.runs import grid_of
 from napari_xfelsort.widgets.workers import Report
 
 
@@ -62,6 +65,10 @@ class Labelling:
         self.tally = LabelTally(matched.labels) if tally is None else tally
         self.n_elsewhere = len(matched.unmatched)
 
+    def take_all(self, store: LabelStore, tally: LabelTally) -> None:
+        """All labels of a store are those of this tally, as after a rule: none to look for."""
+        self.store, self.tally, self.n_elsewhere = store, tally, 0
+
 
 class ReadLabels(NamedTuple):
     """What `labels_reader` read: labels, and how they lie beside the events of a stack."""
@@ -81,7 +88,9 @@ class ReadLabels(NamedTuple):
         except LabelError as error:
             classes, warning = ClassSet(), f"{error} Good and bad are used."
         classes = classes.with_used(store.classes, RESERVED)
-        return cls(store, stack, store.match(stack), classes, warning)
+        matched = store.match(stack)
+        store.recognise(matched.renamed)
+        return cls(store, stack, matched, classes, warning)
 
     @property
     def warning(self) -> str:
@@ -155,6 +164,21 @@ def _covering(run: Run, runs: list[Run]) -> Run | None:
         ):
             return other
     return None
+
+
+def go_to_next_of(run: Run, numbers: NDArray[np.int64]) -> bool:
+    """Show the next of these events, which are in order; after the last comes the first.
+
+    Returns
+    -------
+    bool
+        False if it began with the first one again.
+    """
+    here = -1 if run.current is None else run.current
+    place = int(np.searchsorted(numbers, here, side="right"))
+    again = place == len(numbers)
+    run.go_to(int(numbers[0 if again else place]))
+    return not again
 
 
 def has_labels(folder: str) -> bool:

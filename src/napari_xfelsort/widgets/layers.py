@@ -230,13 +230,12 @@ def ring_layers(stack: EventStack, i: int) -> list[LayerData]:
     marks = ring_marks(stack, i)
     if marks is None:
         return []
-    stroke = _stroke(stack.assembled_shape)
     rings = {
         "name": "rings",
         "shape_type": "ellipse",
         "edge_color": RING_COLOUR,
         "face_color": "transparent",
-        "edge_width": stroke,
+        "edge_width": marks.stroke,
         "opacity": 0.6,
         "metadata": {KEY: {"role": RINGS}},
     }
@@ -249,8 +248,8 @@ def ring_layers(stack: EventStack, i: int) -> list[LayerData]:
             "color": RING_COLOUR,
             "anchor": "lower_left",
         },
-        "symbol": ["cross"] + ["vbar"] * len(marks.ellipses),
-        "size": [18.0 * stroke] + [6.0 * stroke] * len(marks.ellipses),
+        "symbol": marks.symbols,
+        "size": marks.sizes,
         "face_color": RING_COLOUR,
         "border_width": 0,
         "metadata": {KEY: {"role": CENTRE}},
@@ -270,11 +269,24 @@ class RingMarks:
         The beam centre, then the top of each ring.
     labels : list of str
         What stands beside each point.
+    stroke : float
+        Width of a ring's line, in pixels of the picture.
     """
 
     ellipses: list[NDArray[np.float64]]
     points: NDArray[np.float64]
     labels: list[str]
+    stroke: float
+
+    @property
+    def symbols(self) -> list[str]:
+        """Of each point."""
+        return ["cross", *["disc"] * len(self.ellipses)]
+
+    @property
+    def sizes(self) -> list[float]:
+        """Of each point; on a ring no more than its line, or it would cover its name."""
+        return [18.0 * self.stroke, *[self.stroke] * len(self.ellipses)]
 
 
 def ring_marks(stack: EventStack, i: int) -> RingMarks | None:
@@ -294,6 +306,7 @@ def ring_marks(stack: EventStack, i: int) -> RingMarks | None:
         [np.array([y, x]) + corners * ring.radius for ring in rings],
         np.array([[y, x], *([y - ring.radius, x] for ring in rings)]),
         ["", *(f"{ring.resolution:g} Å" for ring in rings)],
+        _stroke(stack.assembled_shape),
     )
 
 

@@ -21,10 +21,22 @@ BACKGROUND = "#000000b3"
 OTHER_COLOUR = "#4cc3ff"
 
 
-def text_overlay(viewer: ViewerModel) -> Any:
-    """napari's text on the canvas: of the canvas since napari 0.9, of the viewer before."""
+def on_canvas(viewer: ViewerModel) -> Any:
+    """What has napari's ``grid`` and ``overlays.text``: its canvas since napari 0.9, or None."""
     canvas = getattr(viewer, "canvas", None)
-    return canvas.overlays.text if hasattr(canvas, "overlays") else viewer.text_overlay
+    return canvas if hasattr(canvas, "overlays") and hasattr(canvas, "grid") else None
+
+
+def text_overlay(viewer: ViewerModel) -> Any:
+    """napari's text on the canvas."""
+    canvas = on_canvas(viewer)
+    return viewer.text_overlay if canvas is None else canvas.overlays.text
+
+
+def grid_of(viewer: ViewerModel) -> Any:
+    """napari's grid of layers."""
+    canvas = on_canvas(viewer)
+    return viewer.grid if canvas is None else canvas.grid
 
 
 def label_colour(label: str | None, classes: ClassSet) -> str:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_xfelsort.core.atomic import atomic_write
 from napari_xfelsort.core.errors import OutputError
-from napari_xfelsort.widgets.forms import may_replace
+from napari_xfelsort.widgets.forms import file_to_write
 from napari_xfelsort.widgets.runs import unwrapped
 
 if TYPE_CHECKING:
@@ -111,15 +111,15 @@ class Plot(QWidget):
             return
         if not path.lower().endswith(_ENDINGS):
             path += next((ending for ending in _ENDINGS if ending in chosen), ".png")
-        replace = os.path.exists(path)
-        if replace and not may_replace(self, path):
+        target = file_to_write(self, path)
+        if target is None:
             return
         try:
-            self._write(path, replace)
+            self._write(*target)
         except OutputError as error:
             self.told.emit(str(error), False)
         else:
-            self.told.emit(f"The picture is in {path}.", True)
+            self.told.emit(f"The picture is in {target.path}.", True)
 
     def _write(self, path: str, replace: bool) -> None:
         from matplotlib import style

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QCheckBox, QFormLayout, QGroupBox, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QGroupBox, QVBoxLayout, QWidget
 
-from napari_xfelsort.core.errors import LabelError, RegionError, SettingsError, XfelsortError
-from napari_xfelsort.core.label_rules import withdraw
+from napari_xfelsort.core.errors import LabelError, RegionError, SettingsError
+from napari_xfelsort.core.label_history import LabelHistory
+from napari_xfelsort.core.label_rules import RuleOutcome, withdraw
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.profiles import (
     RULE_NAME,
@@ -26,11 +27,12 @@ from napari_xfelsort.core.profiles import (
 )
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.dock import Dock, Message, PathField, RunChooser, button, row
-from napari_xfelsort.widgets.forms import SettingsForm, may_replace, with_suffix
+from napari_xfelsort.widgets.forms import SettingsForm, file_to_write
 from napari_xfelsort.widgets.profile_live import Asked, LiveProfile
 from napari_xfelsort.widgets.profile_ranges import RangePanel
 from napari_xfelsort.widgets.progress import EventProgress
 from napari_xfelsort.widgets.region_picker import RegionPicker
+from napari_xfelsort.widgets.rule_labels import LabelJob
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.workers import Job, Report, counted
 
@@ -178,13 +180,16 @@ class ProfileDock(Dock):
 
         job = Job("fitting profiles", work)
         job.succeeded.connect(self._fitted)
-        self._start(job, "Fitting profiles…")
+        job.stopped.connect(self._stopped)
         job.progressed.connect(self.progress.show_counts)
+        self._start(job, "Fitting profiles…")
+        self.cancel_button.setEnabled(True)
 
     def _start(self, job: Job, doing: str) -> None:
+        """Start work; what fails is told below the results, too, which may be all one sees."""
         self.message.tell("")
         self.outcome.tell("")
-        job.stopped.connect(self._stopped)
+        job.failed.connect(self.outcome.tell_error)
         self.progress.start(doing)
         self.run_job(job)
 
@@ -252,18 +257,21 @@ class ProfileDock(Dock):
         if self.job is not None or run is None or table is None:
             return
         chosen, relabel = (self.ranges.ranges, self.ranges.good), self.relabel.isChecked()
-        # In the main thread: the Label dock writes to the same store.
-        QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+        stack = run.stack
+
+        def work(store: LabelStore, history: LabelHistory) -> RuleOutcome:
+            return store_labels(store, stack, table, *chosen, relabel, history)
+
         try:
             labels_of(table, *chosen)  # no folder is made for what cannot be decided
-            store = self._store(run, create=True)
-            done = store_labels(store, run.stack, table, *chosen, relabel, run.history)
-            self._show_labels(run, store)
-        except XfelsortError as error:
+            job = LabelJob("labelling by profile", run, work, self.folder.path())
+        except LabelError as error:
             self.outcome.tell_error(str(error))
             return
-        finally:
-            QApplication.restoreOverrideCursor()
+        job.labelled.connect(self._applied)
+        self._start(job, "Labelling…")
+
+    def _applied(self, done: RuleOutcome, store: LabelStore) -> None:
         what = ", ".join(f"{n} {name}" for name, n in sorted(done.counts.items(), reverse=True))
         kept = f" {done.kept} kept a label that no rule gave." if done.kept else ""
         self.outcome.tell(
@@ -276,33 +284,22 @@ class ProfileDock(Dock):
         run = self._run
         if self.job is not None or run is None:
             return
+
+        def work(store: LabelStore, history: LabelHistory) -> int:
+            return withdraw(store, _SOURCE, history)
+
         try:
-            store = self._store(run, create=False)
-            n = withdraw(store, _SOURCE, run.history)
-            self._show_labels(run, store)
-        except XfelsortError as error:
+            job = LabelJob(
+                "withdrawing labels by profile", run, work, self.folder.path(), create=False
+            )
+        except LabelError as error:
             self.outcome.tell_error(str(error))
-        else:
-            self.outcome.tell(f"Took {n} labels by {_SOURCE} back in {store.folder}.")
+            return
+        job.labelled.connect(self._withdrawn)
+        self._start(job, "Taking labels back…")
 
-    def _store(self, run: Run, create: bool) -> LabelStore:
-        """Where the run's labels are kept; from now on the chosen folder, if nowhere yet."""
-        store = run.labels
-        if store is None:
-            folder = self.folder.path()
-            if folder is None:
-                raise LabelError("Choose a folder for the labels first.")
-            store = LabelStore(os.path.abspath(os.path.expanduser(folder)), create=create)
-            run.use_labels(store)
-        return store
-
-    def _show_labels(self, run: Run, store: LabelStore) -> None:
-        """Let the run and other docks know of labels that were written."""
-        if run.tally is not None:
-            for i, label in enumerate(store.aligned(run.stack)):
-                if label != run.label_of(i):
-                    run.tally.set(i, label)
-        run.labelled.emit()
+    def _withdrawn(self, n: int, store: LabelStore) -> None:
+        self.outcome.tell(f"Took {n} labels by {_SOURCE} back in {store.folder}.")
 
     def save(self) -> None:
         """Save the table, asking before a file is replaced."""
@@ -312,18 +309,16 @@ class ProfileDock(Dock):
         if path is None:
             self.outcome.tell_error("Choose a file to save the table in.")
             return
-        path = os.path.abspath(os.path.expanduser(with_suffix(path, ".csv")))
-        replace = os.path.exists(path)
-        if replace and not may_replace(self, path):
+        target = file_to_write(self, path, ".csv")
+        if target is None:
             return
 
         def work(report: Report) -> str:
-            table.write_csv(path, overwrite=replace)
-            return path
+            table.write_csv(target.path, overwrite=target.replaces)
+            return target.path
 
         job = Job("saving the table of profiles", work)
         job.succeeded.connect(self._saved)
-        job.failed.connect(self.outcome.tell_error)
         self._start(job, "Saving the table…")
 
     def _saved(self, path: str) -> None:
@@ -333,7 +328,7 @@ class ProfileDock(Dock):
     def set_busy(self, busy: bool) -> None:
         """What is fitted or saved is not changed meanwhile; browsing goes on."""
         self.fit_button.setEnabled(not busy and self._run is not None)
-        self.cancel_button.setEnabled(busy)
+        self.cancel_button.setEnabled(False)  # only fitting can be stopped
         for part in (self.chooser, self.region, self.form, self.results):
             part.setEnabled(not busy)
         self._follow_labels()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import RegionError
-from napari_xfelsort.core.region import Region, ellipse_polygon
+from napari_xfelsort.core.polygons import ellipse_polygon, line_polygons
+from napari_xfelsort.core.region import Region
 from napari_xfelsort.widgets import layers as drawn
 
 if TYPE_CHECKING:
@@ -67,26 +69,41 @@ def add_region_layer(run: Run, region: Region | None = None) -> Shapes:
 
 
 def region_of_shapes(run: Run | None, layer: Shapes | None) -> Region:
-    """The region that the shapes of a layer enclose, in the laboratory.
+    """The region that the shapes of a layer mark, in the laboratory.
+
+    Rectangles, ellipses and polygons are what they enclose. Lines and paths are what lies
+    within half their edge width; they are at least one pixel of the picture wide.
 
     Raises
     ------
     RegionError
-        If there is no layer, or no shape on it that encloses anything.
+        If there is no layer, or no shape on it.
     """
     if run is None or run.stack.geometry is None or layer is None:
-        raise RegionError("Add a region layer, and draw a rectangle, ellipse or polygon on it.")
-    polygons = []
-    for corners, kind in zip(layer.data, layer.shape_type, strict=True):
-        if kind in ("rectangle", "polygon", "ellipse"):
-            points = points_on_picture(run, layer, corners)
-            polygons.append(ellipse_polygon(points) if kind == "ellipse" else points)
-    if not polygons:
         raise RegionError(
-            f"The layer {layer.name!r} has no rectangle, ellipse or polygon; draw one."
+            "Add a region layer, and draw a rectangle, ellipse, polygon, line or path on it."
         )
+    if not len(layer.data):
+        raise RegionError(f"The layer {layer.name!r} has no shape; draw one.")
+    polygons: list[NDArray[np.float64]] = []
+    shapes = zip(layer.data, layer.shape_type, layer.edge_width, strict=True)
+    for corners, kind, width in shapes:
+        points = points_on_picture(run, layer, corners)
+        if kind in ("line", "path"):
+            pixels = max(1.0, width * _enlarged(run, layer, corners[0]))
+            polygons += line_polygons(points, pixels)
+        else:
+            polygons.append(ellipse_polygon(points) if kind == "ellipse" else points)
     grid = run.stack.geometry.grid
     return Region.from_polygons([grid.laboratory(points) for points in polygons])
+
+
+def _enlarged(run: Run, layer: Shapes, place: NDArray[np.float64]) -> float:
+    """Pixels of a run's picture for a step of 1 on another layer, by area."""
+    steps = np.zeros((3, len(place)))
+    steps[1, -2] = steps[2, -1] = 1
+    origin, down, right = points_on_picture(run, layer, place + steps)
+    return math.sqrt(abs(float(np.linalg.det([down - origin, right - origin]))))
 
 
 def points_on_picture(run: Run, layer: Shapes, points: Any) -> NDArray[np.float64]:

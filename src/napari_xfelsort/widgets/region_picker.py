@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import QSignalBlocker, QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -25,6 +25,8 @@ from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
 from napari_xfelsort.widgets.panel_click import PanelClick
 
 if TYPE_CHECKING:
+    from napari.layers import Shapes
+
     from napari_xfelsort.widgets.run import Run
     from napari_xfelsort.widgets.runs import ViewerRuns
 
@@ -42,6 +44,8 @@ _NO_GEOMETRY = (
     "a window of raw pixels can be given."
 )
 _NO_BEAM = "A q range needs photon energy and camera length, which are not known here."
+#: Milliseconds that a shape must rest while it is drawn.
+_REST = 100
 
 
 class RegionPicker(QWidget):
@@ -60,6 +64,7 @@ class RegionPicker(QWidget):
         super().__init__()
         self._runs = runs
         self._run: Run | None = None
+        self._followed: Shapes | None = None
         self._build()
         self._click = PanelClick(runs, self._toggle_panel, self._click_ended)
         runs.layers_changed.connect(self._list_layers)
@@ -134,6 +139,7 @@ class RegionPicker(QWidget):
     def release(self) -> None:
         """Let go of callbacks and take our outlines from the picture."""
         self.set_run(None)
+        self._follow(None)
         self._runs.layers_changed.disconnect(self._list_layers)
 
     # --- what is offered ----------------------------------------------------------------
@@ -183,7 +189,24 @@ class RegionPicker(QWidget):
         found = drawn.shapes_layers(self._runs.viewer)
         return next((layer for layer in found if str(layer.unique_id) == key), None)
 
+    def _follow(self, layer: Shapes | None) -> None:
+        """Be told when shapes are drawn or changed on this layer, and on no other."""
+        if layer is self._followed:
+            return
+        if self._followed is not None:
+            self._followed.events.data.disconnect(self._drawn)
+            self._followed.events.edge_width.disconnect(self._drawn)
+        self._followed = layer
+        if layer is not None:
+            layer.events.data.connect(self._drawn)
+            layer.events.edge_width.connect(self._drawn)
+
+    def _drawn(self, event: Any = None) -> None:
+        # Before a change is made napari tells, too; and shapes are drawn corner by corner.
+        self._timer.start()
+
     def _entered(self, *_: Any) -> None:
+        self._follow(self._layer() if self.way.currentData() == SHAPES else None)
         self._highlight()
         self.changed.emit()
 
@@ -249,6 +272,10 @@ class RegionPicker(QWidget):
         for widget in (self.way, *self._parts.values(), self.hint):
             column.addWidget(widget)
         self.way.currentIndexChanged.connect(self._show_way)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REST)
+        self._timer.timeout.connect(self._entered)
 
     def _panels_part(self) -> QWidget:
         self.panels = _line(
@@ -268,11 +295,14 @@ class RegionPicker(QWidget):
     def _shapes_part(self) -> QWidget:
         self.layer = QComboBox()
         self.layer.setObjectName("region_layer")
-        self.layer.setToolTip("The layer whose rectangles, ellipses and polygons are the region")
+        self.layer.setToolTip(
+            "The layer whose shapes are the region: what rectangles, ellipses and polygons "
+            "enclose, and what lies under lines and paths, as wide as their edge"
+        )
         self.layer.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.layer.currentIndexChanged.connect(self._entered)
         needs_focus_for_wheel(self.layer)
-        tip = "Add an empty layer to draw rectangles, ellipses or polygons on"
+        tip = "Add an empty layer to draw rectangles, ellipses, polygons, lines or paths on"
         self.new_layer = button("New region layer", "region_new_layer", tip, self._new_layer)
         return _column(self.layer, self.new_layer)
 

@@ -262,7 +262,9 @@ class Run:
         self.labels = store
         self.history = LabelHistory.going_on(self.history, store)
         if store is not None and tally is None:
-            tally = LabelTally(store.aligned(self.stack))
+            matched = store.match(self.stack)
+            store.recognise(matched.renamed)
+            tally = LabelTally(matched.labels)
         self.tally = tally
         self.labelled.emit()
 
@@ -421,7 +423,9 @@ class Run:
             viewer.layers.remove(layer)
         self.stack, self.opened = said["stack"], said["opened"]
         if self.labels is not None:
-            self.tally = LabelTally(self.labels.aligned(self.stack))
+            matched = self.labels.match(self.stack)
+            self.labels.recognise(matched.renamed)
+            self.tally = LabelTally(matched.labels)
         self.layer.metadata[drawn.KEY].update(stack=self.stack, opened=self.opened)
         self._use(said["frames"].with_scale(scale))
         old.close()

@@ -17,7 +17,7 @@ from qtpy.QtCore import QTimer
 from napari_xfelsort.widgets import keys
 from napari_xfelsort.widgets import layers as drawn
 from napari_xfelsort.widgets.keys import KeyBinder
-from napari_xfelsort.widgets.overlay import write_on_canvas
+from napari_xfelsort.widgets.overlay import grid_of, write_on_canvas
 from napari_xfelsort.widgets.run import Run
 
 if TYPE_CHECKING:
@@ -277,12 +277,6 @@ class ViewerRuns:
             write_on_canvas(viewer, "")
             return
         write_on_canvas(viewer, *run.caption())
-
-
-def grid_of(viewer: ViewerModel) -> Any:
-    """napari's grid of layers: of the canvas since napari 0.9, of the viewer before."""
-    canvas = getattr(viewer, "canvas", None)
-    return canvas.grid if hasattr(canvas, "grid") else viewer.grid
 
 
 _RUNS: weakref.WeakKeyDictionary[Any, ViewerRuns] = weakref.WeakKeyDictionary()

@@ -5,29 +5,23 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFormLayout, QLabel
 
 from napari_xfelsort.core.errors import RegionError
-from napari_xfelsort.core.event_looks import describe_events
-from napari_xfelsort.core.features import FeatureTable
 from napari_xfelsort.core.suggest import MIN_FOR_ACCURACY, CurvePoint, Suggester
 from napari_xfelsort.widgets.dock import Dock, RunChooser, button, row
 from napari_xfelsort.widgets.plot import Plot
 from napari_xfelsort.widgets.progress import EventProgress
 from napari_xfelsort.widgets.region_picker import RegionPicker
 from napari_xfelsort.widgets.run import Run
-from napari_xfelsort.widgets.workers import Job, Report, counted
+from napari_xfelsort.widgets.suggesting import Suggesting, suggesting_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Events proposed at once, and new labels after which others are proposed.
-BATCH, RELEARN = 10, 5
-#: Milliseconds without a label before the model learns: not at each of many.
-_LEARN_DELAY = 300
 _PLOT_HEIGHT = 170
 
 
@@ -36,32 +30,24 @@ class SuggestDock(Dock):
 
     Attributes
     ----------
-    suggester : Suggester or None
-        None until all events were looked at.
-    proposed : list of int
-        Events proposed that were not shown yet.
+    suggesting : Suggesting or None
+        What is known of the run; None without a run.
     """
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self.suggester: Suggester | None = None
-        self.proposed: list[int] = []
+        self.suggesting: Suggesting | None = None
         self._run: Run | None = None
-        self._stack: Any = None
-        self._learnt = 0
-        self._go_on = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_LEARN_DELAY)
-        self._timer.timeout.connect(self._learn_if_due)
+        self._go_on = self._asked = False
+        self._drawn: list[CurvePoint] = []
         self._build(napari_viewer)
         self.chooser.run_chosen.connect(self._use_run)
+        self.region.changed.connect(self._use_region)
         self._use_run(self.chooser.run)
 
     def release(self) -> None:
-        """Let go of callbacks and work."""
+        """Let go of callbacks and of work that nobody else waits for."""
         super().release()
-        self._timer.stop()
         self._use_run(None)
         self.region.release()
         self.plot.release()
@@ -69,174 +55,137 @@ class SuggestDock(Dock):
     # --- the run ------------------------------------------------------------------------
 
     def _use_run(self, run: Run | None) -> None:
-        if self._run is not None:
-            self._run.shown.disconnect(self._show_opinion)
-            self._run.labelled.disconnect(self._on_labelled)
-            self._run.changed.disconnect(self._on_changed)
+        self._unfollow()
         self._run = run
+        self._go_on = False
+        self.message.tell("")
         self.region.set_run(run)
         if run is not None:
             run.shown.connect(self._show_opinion)
-            run.labelled.connect(self._on_labelled)
-            run.changed.connect(self._on_changed)
-        self._forget()
+            run.labelled.connect(self._show_state)
+            suggesting = self.suggesting = suggesting_of(run)
+            suggesting.changed.connect(self._follow)
+            suggesting.progressed.connect(self.progress.show_counts)
+            suggesting.told.connect(self._tell)
+            suggesting.learn_if_due()
+            if suggesting.suggester is None and not suggesting.looking:
+                self._use_region()
+            elif not suggesting.region.polygons:  # they would be drawn once more
+                with suppress(RegionError):
+                    self.region.set_region(suggesting.region)
+        self._follow()
 
-    def _on_changed(self) -> None:
-        """Other frames: what was seen of the events holds no more."""
-        self._forget()
+    def _unfollow(self) -> None:
+        run, suggesting = self._run, self.suggesting
+        self.suggesting = None
+        if run is not None and suggesting is not None:
+            run.shown.disconnect(self._show_opinion)
+            run.labelled.disconnect(self._show_state)
+            suggesting.changed.disconnect(self._follow)
+            suggesting.progressed.disconnect(self.progress.show_counts)
+            suggesting.told.disconnect(self._tell)
+            suggesting.let_go()
 
-    def _forget(self) -> None:
-        self.suggester = None
-        self.proposed.clear()
-        self._learnt = 0
-        if self.job is not None:
-            self.job.stop()
-        self.plot.clear()
+    def _use_region(self) -> None:
+        """Look at this region next; what is no region is told when it is asked for."""
+        if self.suggesting is not None:
+            with suppress(RegionError):
+                self.suggesting.region = self.region.region()
+
+    def _tell(self, sentence: str, is_error: bool) -> None:
+        (self.message.tell_error if is_error else self.message.tell)(sentence)
+
+    def _follow(self) -> None:
+        """Show what is known now, and go on to an event if that was waited for."""
+        suggesting = self.suggesting
+        self.progress.setVisible(False)
+        if suggesting is not None and suggesting.looking:
+            self.progress.start("Reading events…")
+        if self._go_on and suggesting is not None and not suggesting.looking:
+            self._go_when_ready(suggesting)
+        self._draw()
         self._show_state()
-        self.set_busy(self.job is not None)
+        self.set_busy(suggesting is not None and suggesting.looking)
 
-    def _labels(self) -> list[str | None]:
-        run = self._run
-        assert run is not None
-        if run.tally is None:
-            return [None] * len(run)
-        return [run.tally.label(i) for i in range(len(run))]
-
-    # --- looking at all events ------------------------------------------------------------
+    # --- what the buttons do --------------------------------------------------------------
 
     def look(self) -> None:
         """Read the region of all events, in the background."""
-        run = self._run
-        if run is None or self.job is not None:
+        if self.suggesting is None:
             return
         try:
-            region = self.region.region()
+            self.suggesting.region = self.region.region()
         except RegionError as error:
             self.message.tell_error(str(error))
             return
-        stack = self._stack = run.stack
-
-        def work(report: Report) -> FeatureTable:
-            return describe_events(stack, region, progress=counted(report))
-
-        job = Job("looking at all events", work)
-        job.progressed.connect(self.progress.show_counts)
-        job.succeeded.connect(self._looked)
-        job.stopped.connect(self._stopped)
         self.message.tell("")
-        self.progress.start("Reading events…")
-        self.run_job(job)
+        self._go_on = self._asked = True  # to look leads to proposals
+        self.suggesting.look()
 
     def cancel(self) -> None:
         """Stop reading."""
-        if self.job is not None:
-            self.job.stop()
-
-    def _stopped(self) -> None:
-        self.message.tell("Stopped; the events were not all looked at.")
-
-    def _looked(self, table: FeatureTable) -> None:
-        run = self._run
-        if run is None or run.stack is not self._stack:
-            return  # another run meanwhile
-        self.suggester = Suggester(table.matrix)
-        n_failed = len(table.failed)
-        if n_failed:
-            example = next(iter(table.failed.values()))
-            self.message.tell(f"{n_failed} events cannot be used; the first: {example}")
-        self._go_on = True
-
-    # --- learning -------------------------------------------------------------------------
-
-    def _on_labelled(self) -> None:
-        self._show_state()
-        self._timer.start()
-
-    def _learn_if_due(self) -> None:
-        run = self._run
-        if run is None or self.suggester is None or self.job is not None:
-            return
-        n_labelled = 0 if run.tally is None else run.tally.n_labelled
-        if abs(n_labelled - self._learnt) >= RELEARN:
-            self._learn(go_on=False)
-        self._show_state()
-
-    def _learn(self, go_on: bool) -> None:
-        """Learn from the labels so far and propose events; then go to one, if asked."""
-        suggester, labels = self.suggester, self._labels()
-        if suggester is None or self.job is not None:
-            return
-        self._go_on = go_on
-
-        def work(report: Report) -> list[int]:
-            suggester.update(labels)
-            return [int(i) for i in suggester.propose(BATCH)]
-
-        job = Job("choosing events to label", work)
-        job.succeeded.connect(functools.partial(self._proposed, suggester, labels))
-        self.run_job(job)
-
-    def _proposed(
-        self, suggester: Suggester, labels: Sequence[str | None], proposed: list[int]
-    ) -> None:
-        if suggester is not self.suggester:
-            return
-        self.proposed[:] = proposed
-        self._learnt = sum(label is not None for label in labels)
-        curve = [point for point in suggester.curve if not math.isnan(point.accuracy)]
-        if curve:
-            self.plot.draw(functools.partial(draw_curve, curve=curve), _PLOT_HEIGHT)
-        if self._go_on:
+        if self.suggesting is not None:
             self._go_on = False
-            if not proposed:
-                self.message.tell("Every event that can be used has a label.")
-            self._go_to_proposed()
-        self._show_state()
-
-    def _job_ended(self) -> None:
-        super()._job_ended()
-        if self._go_on and self.suggester is not None and self._run is not None:
-            self._learn(go_on=True)
-
-    # --- going to events ------------------------------------------------------------------
+            self.suggesting.cancel()
 
     def next_suggested(self) -> None:
         """Show the event that is most worth labelling now."""
-        if self._run is None or self.job is not None:
+        suggesting = self.suggesting
+        if suggesting is None:
             return
-        if self.suggester is None:
+        if suggesting.suggester is None:
             self.message.tell_error("Look at all events first; that is needed once.")
             return
         self.message.tell("")
-        if not self._go_to_proposed():
-            self._learn(go_on=True)
+        if not suggesting.show_next():
+            self._go_on, self._asked = True, False
+            self._asked = suggesting.learn()
 
-    def _go_to_proposed(self) -> bool:
-        run = self._run
-        while run is not None and self.proposed:
-            i = self.proposed.pop(0)
-            if run.label_of(i) is None and i != run.current:
-                run.go_to(i)
-                if self.proposed:  # so that the one after it comes at once
-                    run.frames.store.fetch_ahead(self.proposed[:2])
-                return True
-        return False
+    def _go_when_ready(self, suggesting: Suggesting) -> None:
+        if suggesting.show_next():
+            self._go_on = False
+        elif not suggesting.busy and not self._asked:
+            self._asked = suggesting.learn()
+        elif not suggesting.busy:
+            self._go_on = False
+            run = self._run
+            if run is not None and suggesting.suggester is not None:
+                here = run.current
+                alone = here is not None and run.label_of(here) is None
+                self.message.tell(
+                    "There is no other event to suggest."
+                    if alone
+                    else "Every event that can be used has a label."
+                )
 
     # --- what is shown ----------------------------------------------------------------------
 
+    def _draw(self) -> None:
+        suggester = None if self.suggesting is None else self.suggesting.suggester
+        points = [] if suggester is None else suggester.curve
+        curve = [point for point in points if not math.isnan(point.accuracy)]
+        if curve == self._drawn:
+            return
+        self._drawn = curve
+        if curve:
+            self.plot.draw(functools.partial(draw_curve, curve=curve), _PLOT_HEIGHT)
+        else:
+            self.plot.clear()
+
     def _show_opinion(self, _: int = 0) -> None:
         """What the model thinks of the event shown."""
-        run, suggester = self._run, self.suggester
+        run = self._run
+        suggester = None if self.suggesting is None else self.suggesting.suggester
         text = ""
         if run is not None and suggester is not None and run.current is not None:
             text = opinion(suggester, run.current)
         self.opinion.setText(text)
 
     def _show_state(self) -> None:
-        run = self._run
-        if run is None:
+        run, suggesting = self._run, self.suggesting
+        if run is None or suggesting is None:
             text = "Open a run to label its events."
-        elif self.suggester is None:
+        elif suggesting.suggester is None:
             text = (
                 "Look at all events once; then those most worth labelling are suggested: "
                 "uncertain ones that differ from each other."
@@ -250,14 +199,14 @@ class SuggestDock(Dock):
         self._show_opinion()
 
     def set_busy(self, busy: bool) -> None:
-        """Nothing else is begun while work goes on."""
+        """Nothing else is begun while events are read."""
+        suggesting = self.suggesting
+        known = suggesting is not None and suggesting.suggester is not None
         self.look_button.setEnabled(not busy and self._run is not None)
         self.cancel_button.setEnabled(busy)
-        self.next_button.setEnabled(not busy and self.suggester is not None)
+        self.next_button.setEnabled(not busy and known)
         for part in (self.chooser, self.region):
             part.setEnabled(not busy)
-        if not busy:
-            self.progress.stop()
 
     def _build(self, napari_viewer: Any) -> None:
         self.chooser = RunChooser(self.runs)
@@ -288,11 +237,8 @@ class SuggestDock(Dock):
 
 def opinion(suggester: Suggester, i: int) -> str:
     """What a model thinks of event ``i``, in words; empty when it cannot say."""
-    if not suggester.classes or math.isnan(suggester.probabilities[i][0]):
-        return ""
-    best = int(suggester.probabilities[i].argmax())
-    share = 100 * suggester.probabilities[i][best]
-    return f"The labels so far say: {suggester.classes[best]} ({share:.0f} %)"
+    found = suggester.opinion(i)
+    return "" if found is None else f"The labels so far say: {found[0]} ({100 * found[1]:.0f} %)"
 
 
 def draw_curve(figure: Figure, curve: Sequence[CurvePoint]) -> None:

@@ -14,7 +14,7 @@ from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.model import Model, load_model
 from napari_xfelsort.core.training import train_with
 from napari_xfelsort.widgets.dock import Dock, PathField, RunChooser, button, row
-from napari_xfelsort.widgets.forms import may_replace, with_suffix
+from napari_xfelsort.widgets.forms import file_to_write
 from napari_xfelsort.widgets.plot import Plot
 from napari_xfelsort.widgets.plot_metrics import draw_metrics, metrics_height
 from napari_xfelsort.widgets.progress import EventProgress
@@ -185,14 +185,13 @@ class TrainDock(Dock):
         if path is None:
             self.message.tell_error("Choose a file to save the model in.")
             return
-        path = os.path.abspath(with_suffix(path, _SUFFIX))
-        replace = os.path.exists(path)
-        if replace and not may_replace(self, path):
+        target = file_to_write(self, path, _SUFFIX)
+        if target is None:
             return
 
         def work(report: Report) -> str:
-            model.save(path, overwrite=replace)
-            return path
+            model.save(target.path, overwrite=target.replaces)
+            return target.path
 
         job = Job("saving a model", work)
         job.succeeded.connect(self._saved)

@@ -89,8 +89,8 @@ class Fitter:
         Ascending.
     order : int
         Of the polynomial.
-    min_points : float
-        Share of the points that must be there; at least ``order + 2`` must be.
+    needed : float
+        Points that must be there; at least ``order + 2`` must be.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Fitter:
         Positions that are scaled to -1 and 1: the first and the last.
     """
 
-    def __init__(self, positions: Matrix, order: int, min_points: float = 0.0) -> None:
+    def __init__(self, positions: Matrix, order: int, needed: float = 0.0) -> None:
         self.order = order
         first, last = (positions[0], positions[-1]) if len(positions) else (0.0, 0.0)
         if last == first:
@@ -106,7 +106,7 @@ class Fitter:
         self.domain = (float(first), float(last))
         self._scaled = (2 * positions - first - last) / (last - first)
         self._basis = legendre.legvander(self._scaled, order).reshape(len(positions), order + 1)
-        self._needed = max(order + 2, min_points * len(positions))
+        self._needed = max(order + 2, needed)
 
     def fit(self, profiles: Matrix) -> Fits:
         """Polynomials of profiles.

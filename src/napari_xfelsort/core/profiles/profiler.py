@@ -110,7 +110,8 @@ class Profiler:
         )
         self.positions = self._projection.positions[self._projection.trimmed(self.settings.trim)]
         self.unit = UNITS[self.settings.axis]
-        self._fitter = Fitter(self.positions, self.settings.order, self.settings.min_points)
+        needed = self.settings.min_points * self._projection.n_points(self.settings)
+        self._fitter = Fitter(self.positions, self.settings.order, needed)
         self.domain = self._fitter.domain
         self._reader = BlockReader(stack, self._projection.pixels)
 

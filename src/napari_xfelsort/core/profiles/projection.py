@@ -13,7 +13,7 @@ from napari_xfelsort.core.profiles.settings import ProfileSettings
 from napari_xfelsort.core.region import Region, ResolvedRegion
 
 if TYPE_CHECKING:
-    from napari_xfelsort.core.geometry import Geometry
+    from napari_xfelsort.core.geometry import Geometry, Panel
 
 
 class Projection:
@@ -99,7 +99,7 @@ class Projection:
         """
         pixels = region.resolve(raw_shape, geometry, photon_energy, camera_length)
         if axis in ("fs", "ss"):
-            return cls(pixels, _raw_axis(axis, region, raw_shape, geometry))
+            return cls(pixels, _raw_axis(axis, pixels, raw_shape, geometry))
         if geometry is None:
             raise RegionError(f"A profile along {axis} needs a geometry; give one, or use fs, ss.")
         x, y, _ = (place[pixels.window] / geometry.pixel_size for place in geometry.positions())
@@ -146,14 +146,23 @@ class Projection:
             values, counts = self._means(frames, good)
         else:
             values, counts = self._medians(frames, good)
-        usual = float(np.median(self.n_pixels[self.n_pixels > 0]))
-        few = counts < max(1.0, settings.min_share * usual)
+        few = counts < self._fewest(settings)
         values[np.broadcast_to(few, values.shape)] = np.nan
         return values[:, self.trimmed(settings.trim)]
 
     def trimmed(self, trim: int) -> slice:
         """The points that are left without ``trim`` points at each end."""
         return slice(trim, max(trim, len(self.positions) - trim))
+
+    def n_points(self, settings: ProfileSettings) -> int:
+        """Points of a profile that can count: not those between panels, or of few pixels."""
+        pixels = self.n_pixels[self.trimmed(settings.trim)]
+        return int(np.count_nonzero(pixels >= self._fewest(settings)))
+
+    def _fewest(self, settings: ProfileSettings) -> float:
+        """Good pixels that a point must have at least."""
+        usual = float(np.median(self.n_pixels[self.n_pixels > 0]))
+        return max(1.0, settings.min_share * usual)
 
     def _good(
         self, frames: NDArray[Any], bad: NDArray[np.bool_] | None
@@ -216,7 +225,7 @@ def _median(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64
 
 
 def _raw_axis(
-    axis: str, region: Region, raw_shape: tuple[int, ...], geometry: Geometry | None
+    axis: str, pixels: ResolvedRegion, raw_shape: tuple[int, ...], geometry: Geometry | None
 ) -> int:
     """Which axis of the raw frame fs or ss is.
 
@@ -229,18 +238,32 @@ def _raw_axis(
     if geometry is None:
         found = {(n - 2, n - 1)}
     else:
-        chosen = region.panel_names(geometry) if region.kind == "panels" else geometry.panels
-        found = set()
-        for name in chosen:
-            panel = geometry.panels[name]
-            first, second = (k for k, i in enumerate(panel.raw_index) if isinstance(i, slice))
-            found.add((second, first) if panel.transposed else (first, second))
+        found = {_scans(panel) for panel in geometry.panels.values() if _holds(pixels, panel)}
     if len(found) > 1:
         raise RegionError(
-            f"fs is stored along different axes in the panels of {region}; choose panels of one "
-            "kind, or a profile along x, y or q."
+            "fs is stored along different axes in the panels of this region; choose panels of "
+            "one kind, or a profile along x, y or q."
         )
-    ss, fs = found.pop()
+    # A window of raw pixels may be beside all panels.
+    ss, fs = found.pop() if found else (n - 2, n - 1)
     if min(ss, fs) < 0:
         raise RegionError(f"Frames of shape {raw_shape} have no axes fs and ss.")
     return fs if axis == "fs" else ss
+
+
+def _scans(panel: Panel) -> tuple[int, int]:
+    """Axes of the raw frame along which a panel's ss and fs are stored."""
+    first, second = (k for k, i in enumerate(panel.raw_index) if isinstance(i, slice))
+    return (second, first) if panel.transposed else (first, second)
+
+
+def _holds(pixels: ResolvedRegion, panel: Panel) -> bool:
+    """Whether a pixel of a panel is in the region."""
+    shared = []
+    for own, window in zip(panel.raw_index, pixels.window, strict=True):
+        first, last = (own.start, own.stop) if isinstance(own, slice) else (own, own + 1)
+        first, last = max(first, window.start), min(last, window.stop)
+        if first >= last:
+            return False
+        shared.append(slice(first - window.start, last - window.start))
+    return pixels.inside is None or bool(pixels.inside[tuple(shared)].any())

@@ -44,7 +44,7 @@ class ProfileSettings(Settings):
     )
     min_points: float = setting(
         0.5,
-        "a profile is fitted when at least this share of its points count",
+        "a profile is fitted when at least this share of the points that hold pixels count",
         minimum=0,
         maximum=1,
     )
