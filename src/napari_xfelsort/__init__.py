@@ -24,6 +24,7 @@ _WHERE = {
     "XfelsortError": "core.errors",
     "fit_profiles": "core.profiles",
     "load_model": "core.model",
+    "make_mask": "core.masks.make",
     "open_stack": "readers",
     "sort": "core.sorting",
     "train": "core.training",
