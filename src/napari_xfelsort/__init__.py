@@ -26,6 +26,7 @@ _WHERE = {
     "export": "core.export",
     "fit_profiles": "core.profiles",
     "load_model": "core.model",
+    "make_mask": "core.masks.make",
     "open_stack": "readers",
     "sort": "core.sorting",
     "train": "core.training",

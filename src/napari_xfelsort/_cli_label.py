@@ -38,6 +38,7 @@ from napari_xfelsort.cli_options import (
 )
 from napari_xfelsort.cli_support import Status, complain, guarded, plural, say, table
 from napari_xfelsort.core.errors import LabelError
+from napari_xfelsort.core.label_import import class_of_list
 from napari_xfelsort.core.profiles.settings import ProfileSettings
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def label(
         list[str] | None,
         typer.Option(
             metavar="CLASS=FILE...",
-            help="CrystFEL lists, one a class; a plain FILE means the class of its name.",
+            help="Lists of CrystFEL, PADT or Cheetah; a plain FILE means the class of its name.",
         ),
     ] = None,
     by_profile: Annotated[
@@ -152,26 +153,15 @@ def label_from_lists(
     return _check_events(store, paths) if paths else Status.DONE
 
 
-def parse_lists(texts: list[str]) -> dict[str, Path]:
-    """Class and list file of every ``CLASS=FILE`` or ``FILE``.
-
-    Raises
-    ------
-    LabelError
-        If a class has two lists.
-    """
-    lists: dict[str, Path] = {}
+def parse_lists(texts: list[str]) -> list[tuple[str, Path]]:
+    """Class and list file of every ``CLASS=FILE`` or ``FILE``; a class may have several."""
+    lists = []
     for text in texts:
         name, equals, file = text.partition("=")
         # A path may hold "=" itself; a class has no slash.
         if not equals or os.sep in name or Path(text).exists():
-            name, file = Path(text).stem, text
-        if name in lists:
-            raise LabelError(
-                f"Both {lists[name]} and {file} are lists of the class {name!r}; join them, or "
-                "name the classes as CLASS=FILE."
-            )
-        lists[name] = Path(file)
+            name, file = class_of_list(text), text
+        lists.append((name, Path(file)))
     return lists
 
 

@@ -16,6 +16,7 @@ from napari_xfelsort import (
     _cli_export,
     _cli_info,
     _cli_label,
+    _cli_mask,
     _cli_models,
     _cli_profile,
     _cli_simulate,
@@ -41,6 +42,7 @@ app.command()(_cli_info.info)
 app.command()(_cli_view.view)
 app.command(cls=ManyValuesCommand)(_cli_label.label)
 app.command()(_cli_profile.profile)
+app.command()(_cli_mask.mask)
 app.command()(_cli_train.train)
 app.command()(_cli_models.models)
 app.command()(_cli_sort.sort)

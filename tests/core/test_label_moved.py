@@ -98,3 +98,45 @@ def test_which_events_have_a_class():
     assert np.flatnonzero(tally.having("ice")).tolist() == [1, 2]
     assert np.flatnonzero(tally.having("")).tolist() == [4, 5]
     assert tally.counts_of(np.array([2, 3, 4, 5])) == {"bad": 1, "ice": 1, "ignore": 1, "": 2}
+
+
+def labelled_by_full_name(folder, place="exp"):
+    """Ann labelled two events in a window, which writes paths in full; returns the file."""
+    data = folder / place / "run.cxi"
+    data.parent.mkdir(parents=True)
+    data.write_text("")
+    LabelStore(folder / place / "labels", "ann").set_many(
+        (EventId(str(data), f"//{i}"), label) for i, label in enumerate(["good", "bad"])
+    )
+    return data
+
+
+def stack_of(*files):
+    return EventStack([ArraySource(np.zeros((2, 2, 2)), str(file)) for file in files])
+
+
+def test_a_folder_labelled_in_a_window_may_be_moved(tmp_path):
+    labelled_by_full_name(tmp_path / "old")
+    (tmp_path / "old").rename(tmp_path / "new")
+    here = tmp_path / "new" / "exp"
+    store, matched = opened(stack_of(here / "run.cxi"), here / "labels", "ann")
+    assert matched.labels == ["good", "bad"]
+    assert matched.warnings == [
+        f"Labels of {tmp_path}/old/exp/run.cxi are taken for {here}/run.cxi, by the name alone."
+    ]
+    store.set(EventId(str(here / "run.cxi"), "//1"), "good")
+    assert opened(stack_of(here / "run.cxi"), here / "labels")[1].labels == ["good", "good"]
+
+
+def test_files_of_equal_name_are_not_taken_for_one_another(tmp_path):
+    first = labelled_by_full_name(tmp_path, "run1")
+    other = tmp_path / "run2" / "run.cxi"
+    other.parent.mkdir()
+    other.write_text("")
+    labels = first.parent / "labels"
+    assert opened(stack_of(other), labels)[1].labels == [None, None]  # run1's are still there
+    first.unlink()
+    assert opened(stack_of(other), labels)[1].labels == [None, None]  # another folder's name
+    twins = [tmp_path / place / "run1" / "run.cxi" for place in "ab"]
+    assert opened(stack_of(*twins), labels)[1].labels == [None] * 4  # either might be meant
+    assert opened(stack_of(twins[0]), labels)[1].labels == ["good", "bad"]

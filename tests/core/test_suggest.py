@@ -127,7 +127,33 @@ def test_as_many_labels_as_events():
         Suggester(clouds(0), QUICK).update(["good", None])
 
 
+def test_some_events_may_be_left_out():
+    rows = clouds(0, 1)
+    rows[7] = np.nan
+    suggester = Suggester(rows, QUICK)
+    suggester.update(labels_of(60, {0: "good", 35: "bad"}))
+    first = suggester.propose(5).tolist()
+    others = suggester.propose(60, without=first).tolist()
+    assert set(first) | set(others) == set(range(60)) - {0, 7, 35}
+    assert len(first) + len(others) == 57
+    assert suggester.propose(5, without=range(60)).tolist() == []
+    assert suggester.opinion(7) is None
+
+
 # -- held-out accuracy
+
+
+def test_accuracy_may_be_judged_later():
+    rows = clouds(0, 5)
+    labels = labels_of(60, {i: "good" if i < 30 else "bad" for i in range(0, 60, 2)})
+    suggester = Suggester(rows, QUICK)
+    assert math.isnan(suggester.judge().accuracy)
+    assert suggester.curve == []
+    assert math.isnan(suggester.update(labels, accuracy=False).accuracy)
+    assert suggester.opinion(1) == ("good", pytest.approx(1.0, abs=0.3))
+    assert suggester.opinion(59) == ("bad", pytest.approx(1.0, abs=0.3))
+    assert suggester.judge() == (30, 1.0)
+    assert suggester.curve == [(30, 1.0)]
 
 
 def test_accuracy_is_of_events_left_out():

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from napari_xfelsort import cli_progress
+from napari_xfelsort.core.labels import LabelStore
 
 #: The command as it is installed beside the Python that runs the tests.
 XFELSORT = Path(sys.executable).parent / "xfelsort"
@@ -181,12 +182,24 @@ def test_labels_of_events_that_do_not_exist_are_told(cli, runs):
     assert f"1 labelled event not in the data: {runs[0].data} //77" in result.stderr
 
 
+def test_a_class_may_have_several_lists_also_as_padt_names_them(cli, runs, tmp_path):
+    good = runs[0].good_list.read_text().splitlines(keepends=True)
+    (tmp_path / "run1").mkdir()
+    Path("run1/good.lst").write_text("".join(good[:2]))
+    Path("goodEvents-modelSort-run2.list").write_text("".join(good[1:4]))
+    Path("kept=lists.lst").write_text("".join(good[4:5]))
+    lists = ["run1/good.lst", "goodEvents-modelSort-run2.list", "bad=kept=lists.lst"]
+    result = cli("label", "--from-lists", *lists, "--labels", "labels")
+    assert result.exit_code == 0
+    assert "names 1 event more than once" in result.stderr
+    assert LabelStore("labels").counts() == {"good": 4, "bad": 1}
+
+
 @pytest.mark.parametrize(
     ("lists", "words"),
     [
         ([], "--from-lists"),
         (["absent.lst"], "absent.lst"),
-        (["a/good.lst", "b/good.lst"], "name the classes as CLASS=FILE"),
         (["a=same.lst", "b=same.lst"], "same.lst"),
     ],
 )

@@ -110,11 +110,14 @@ def test_files(open_run, simulated, simulated_second, viewer, reader, tmp_path):
     run.use_labels(LabelStore(tmp_path / "labels", "me"))
     run.set_label(1, "good")
     reader.settle_down()
-    reader.choose("filter_file", simulated.data.name)
+    reader.choose("filter_file", f"{simulated.data.name}: 0 of 2 labelled")
     assert reader.numbers == [0, 2]
-    tip = reader.dock.file.toolTip().splitlines()
-    assert f"{simulated.data.name}: 0 of 2 labelled" in tip
-    assert f"{simulated_second.data.name}: 1 of 1 labelled (good: 1)" in tip
+    offered = [reader.dock.file.itemText(k) for k in range(reader.dock.file.count())]
+    assert f"{simulated_second.data.name}: 1 of 1 labelled (good: 1)" in offered
+    run.set_label(2, "bad")  # its counts change, and it stays chosen
+    reader.settle_down()
+    assert reader.dock.file.currentText() == f"{simulated.data.name}: 1 of 2 labelled (bad: 1)"
+    assert reader.numbers == [0, 2]
 
 
 def test_double_click_and_slider(two, reader, qtbot):

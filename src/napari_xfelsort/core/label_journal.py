@@ -226,10 +226,8 @@ class Journal:
         entries: list[LabelEntry] = []
         problems = []
         labels, words = {"": ""}, dict[str, str]()
-        labeller, parse, new, n_fields = (
-            *(self.labeller, datetime.fromisoformat),
-            *(tuple.__new__, len(HEADER)),
-        )
+        labeller, n_fields = self.labeller, len(HEADER)
+        parse, new = datetime.fromisoformat, tuple.__new__
         for number, line in enumerate(lines, start=1):
             fields = line.split(",")
             if len(fields) != n_fields or '"' in line or number == 1:

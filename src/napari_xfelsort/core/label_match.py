@@ -89,16 +89,24 @@ def stack_keys(stack: EventStack) -> list[EventKey]:
 
 
 def _recognise(wanted: set[str], files: set[str]) -> tuple[dict[str, str], list[str]]:
-    """Files of the stack meant by relative paths that lead nowhere from here."""
+    """Files of the stack meant by paths that lead nowhere (any more).
+
+    A relative path must be the end of just one path of the stack. Of an absolute path, as
+    labels given in a window have it, the folder's and the file's name must be: file names
+    alone are often the same in every run.
+    """
     by_name: dict[str, list[str]] = {}
     for file in files:
         by_name.setdefault(os.path.basename(file), []).append(file)
     renamed: dict[str, str] = {}
     warnings = []
     for file in sorted(wanted - files):
+        end = file
         if os.path.isabs(file):
-            continue
-        hits = [f for f in by_name.get(os.path.basename(file), []) if f.endswith(os.sep + file)]
+            if os.path.lexists(file):
+                continue  # it is another file
+            end = os.sep.join(file.split(os.sep)[-2:])
+        hits = [f for f in by_name.get(os.path.basename(file), []) if f.endswith(os.sep + end)]
         if len(hits) == 1:
             renamed[file] = hits[0]
             warnings.append(f"Labels of {file} are taken for {hits[0]}, by the name alone.")

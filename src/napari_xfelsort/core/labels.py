@@ -274,7 +274,8 @@ class LabelStore(WrittenAside):
         A label counts for an event when both name the same file (by its resolved path,
         relative ones taken from the working directory, the label folder or the folder it
         is in) and the same event in it. A relative path that leads nowhere is recognised
-        when it is the end of just one path of the stack; a warning says so.
+        when it is the end of just one path of the stack, an absolute one when its last
+        folder and name are (the folder was moved); a warning says so.
         """
         as_written = self.copy({}) if self._renamed else self
         return match_labels(as_written._latest, stack)
@@ -309,13 +310,16 @@ class LabelStore(WrittenAside):
 
     # -- lists and folders
 
-    def import_lists(self, lists: Mapping[str, str | os.PathLike[str]]) -> ImportSummary:
-        """Label the events of lists, one list a class.
+    def import_lists(
+        self,
+        lists: Mapping[str, str | os.PathLike[str]] | Sequence[tuple[str, str | os.PathLike[str]]],
+    ) -> ImportSummary:
+        """Label the events of lists.
 
         Parameters
         ----------
-        lists : dict of str to path
-            Class name to list file.
+        lists : dict of str to path, or sequence of (str, path)
+            Class and list; in a sequence a class may have several lists.
 
         Raises
         ------
@@ -325,7 +329,7 @@ class LabelStore(WrittenAside):
             If an event is in two lists, or a class name is unusable; then nothing is
             labelled.
         """
-        plan = plan_import(self, lists.items())
+        plan = plan_import(self, lists.items() if isinstance(lists, Mapping) else lists)
         self.write(plan.lines)
         self.warnings += plan.warnings
         return plan.summary

@@ -21,6 +21,7 @@ from napari_xfelsort.core.errors import (
 )
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.mask import PixelMask, Reason
+from napari_xfelsort.core.masks.making import MadeMask
 from napari_xfelsort.core.source import EventSource
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.readers import hdf5
@@ -307,6 +308,8 @@ def _read_mask(mask: PixelMask | NDArray[Any] | str | os.PathLike[str]) -> Pixel
     UnreadableFileError
         If the file holds no mask where ours do.
     """
+    if isinstance(mask, MadeMask):  # whose bits are other reasons
+        return PixelMask.from_bad(mask.bad, Reason.USER)
     if isinstance(mask, PixelMask):
         return mask
     if isinstance(mask, (str, os.PathLike)):

@@ -265,12 +265,8 @@ class EventTableDock(Dock):
         _offer(self.labeller, [("any labeller", None), *((voice, voice) for voice in voices)])
         counts = {} if rows is None else rows.files()
         n_events = {} if run is None else _lengths(run)
-        _offer(
-            self.file,
-            [("any file", None), *((os.path.basename(path), path) for path in counts)],
-        )
-        lines = [file_summary(path, counts[path], n_events[path]) for path in counts]
-        self.file.setToolTip("\n".join(lines[:30] + ["…"] * (len(lines) > 30)))
+        lines = [(file_summary(path, counts[path], n_events[path]), path) for path in counts]
+        _offer(self.file, [("any file", None), *lines])
 
     def _filter(self, *_: Any) -> None:
         rows = self._rows
@@ -422,6 +418,9 @@ def _offer(combo: QComboBox, items: list[tuple[str, Any]]) -> None:
         combo.addItem(text, data)
     values = [data for _, data in items]
     combo.setCurrentIndex(values.index(chosen) if chosen in values else 0)
+    view = combo.view()
+    if view is not None:  # what is offered is read in full, however narrow the dock is
+        view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * view.frameWidth() + 20)
     combo.blockSignals(False)
 
 

@@ -228,7 +228,10 @@ class LabelReadingDock(Dock):
         folder = "" if store is None else os.path.abspath(store.folder)
         known = self._known[run] = Labelling(folder, run.stack)
         if store is not None:
-            known.take_store(store, store.match(run.stack), run.tally)
+            if run.tally is not None and run.tally.n_labelled == len(store):
+                known.take_all(store, run.tally)
+            else:
+                known.take_store(store, store.match(run.stack), run.tally)
             self.labeller.setText(store.labeller)
         self.folder.set_paths(folder)
 

@@ -65,6 +65,10 @@ class Labelling:
         self.tally = LabelTally(matched.labels) if tally is None else tally
         self.n_elsewhere = len(matched.unmatched)
 
+    def take_all(self, store: LabelStore, tally: LabelTally) -> None:
+        """All labels of a store are those of this tally, as after a rule: none to look for."""
+        self.store, self.tally, self.n_elsewhere = store, tally, 0
+
 
 class ReadLabels(NamedTuple):
     """What `labels_reader` read: labels, and how they lie beside the events of a stack."""

@@ -37,7 +37,7 @@ from napari_xfelsort.widgets.progress import EventProgress
 from napari_xfelsort.widgets.rule_form import Score, ScoreForm
 from napari_xfelsort.widgets.rule_labels import LabelJob
 from napari_xfelsort.widgets.rule_list import RuleList
-from napari_xfelsort.widgets.rule_panel import WITHOUT, RulePanel
+from napari_xfelsort.widgets.rule_panel import WITHOUT, RulePanel, n_events
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.workers import Job, Report, counted
 
@@ -225,7 +225,7 @@ class RuleDock(Dock):
         computed = self.computed
         if computed is None:
             return
-        text = f"{computed.score} of {_events(len(computed.stack))}."
+        text = f"{computed.score} of {n_events(len(computed.stack))}."
         if not self.form.is_chosen(computed.score):
             text += " Something else is chosen above; compute again to use it."
         self.about_scores.tell(text)
@@ -292,8 +292,8 @@ class RuleDock(Dock):
         what = ", ".join(f"{n} {name}" for name, n in done.counts.items()) or "nothing"
         kept = ""
         if done.kept:
-            kept = f" Labelled by hand and left so: {_events(done.kept)}."
-        silent = f" Undecided: {_events(done.undecided)}." if done.undecided else ""
+            kept = f" Labelled by hand and left so: {n_events(done.kept)}."
+        silent = f" Undecided: {n_events(done.undecided)}." if done.undecided else ""
         self.outcome.tell(
             f"Labelled {what} as {rule.source} in {store.folder}.{kept}{silent} Withdraw it "
             "below, or undo it in the Label dock."
@@ -407,10 +407,6 @@ def _withdraw(source: str, store: LabelStore, history: LabelHistory) -> tuple[st
 
 def _full(folder: str) -> str:
     return os.path.abspath(os.path.expanduser(folder))
-
-
-def _events(n: int) -> str:
-    return f"{n} event{'s' * (n != 1)}"
 
 
 def _missing(values: NDArray[np.float64], failed: dict[int, str]) -> str:

@@ -165,9 +165,7 @@ class RulePanel(QWidget):
         numbers = [0, 0, 0] if self._sides is None else [int(s.sum()) for s in self._sides]
         if self._sides is not None:
             without = f", {numbers[2]} without a number" if numbers[2] else ""
-            self.counts.tell(
-                f"{numbers[0]} event{'s' * (numbers[0] != 1)} inside, {numbers[1]} outside{without}."
-            )
+            self.counts.tell(f"{n_events(numbers[0])} inside, {numbers[1]} outside{without}.")
         for browse, n in zip(self._browse, numbers, strict=True):
             browse.setEnabled(bool(n))
         self.changed.emit()
@@ -304,6 +302,11 @@ class RulePanel(QWidget):
         box.currentIndexChanged.connect(self._classes_chosen)
         needs_focus_for_wheel(box)
         return box
+
+
+def n_events(n: int) -> str:
+    """A number of events in words."""
+    return f"{n} event{'s' * (n != 1)}"
 
 
 class _EndBox(QDoubleSpinBox):

@@ -1,0 +1,64 @@
+"""``xfelsort mask`` from a user's side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def frames(tmp_path, monkeypatch):
+    """Dark and bright runs with two bad pixels, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    level = rng.normal(1000, 10, (64, 64))
+    dark = rng.normal(level, 5, (40, 64, 64))
+    bright = level + 100 * rng.poisson(10, (40, 64, 64))
+    dark[:, 5, 6] += 200
+    bright[:, 7, 8] += 2000
+    for name, values in (("dark", dark), ("bright", bright)):
+        with h5py.File(f"{name}.h5", "w") as file:
+            file["data/data"] = np.rint(values).astype(np.uint16)
+    return tmp_path
+
+
+def test_a_mask_is_made_told_and_used(cli, frames):
+    result = cli("mask", "--dark", "dark.h5", "--bright", "bright.h5", "-o", "mask.h5")
+    assert result.exit_code == 0, result.output
+    assert "offset" in result.stdout
+    with h5py.File("mask.h5") as file:
+        bad = file["/entry_1/data_1/mask"][()] != 0
+        assert file["/xfelsort"].attrs["dark"] == "dark.h5"
+    assert bad[5, 6]
+    assert bad[7, 8]
+    assert bad.sum() <= 4
+    assert f"{bad.sum()} of 4096 pixels are bad" in result.stdout
+    told = cli("info", "dark.h5", "--json")
+    assert told.exit_code == 0
+
+
+def test_a_mask_that_exists_is_kept(cli, frames):
+    Path("mask.h5").write_bytes(b"mine")
+    result = cli("mask", "--dark", "dark.h5", "-o", "mask.h5")
+    assert result.exit_code == 1
+    assert "--overwrite" in result.stderr
+    assert Path("mask.h5").read_bytes() == b"mine"
+    assert cli("mask", "--dark", "dark.h5", "-o", "mask.h5", "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give some"),
+        (["--dark", "absent.h5"], "absent.h5"),
+        (["--dark", "dark.h5", "--paper", "--window", "32"], "--paper sets everything"),
+    ],
+)
+def test_mistakes_are_one_sentence(cli, frames, arguments, words):
+    result = cli("mask", *arguments, "-o", "mask.h5")
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert not Path("mask.h5").exists()
