@@ -98,8 +98,8 @@ def _against(name: str, model: Model, first_name: str, first: Model) -> str:
         )
     return (
         f"{name} less {first_name}, on the same test events: accuracy in % "
-        f"{difference_text(gain)}; equally good models differ so much with probability {gain.p_value:.2g} "
-        "(McNemar)."
+        f"{difference_text(gain)}; equally good models differ so much with probability "
+        f"{gain.p_value:.2g} (McNemar)."
     )
 
 

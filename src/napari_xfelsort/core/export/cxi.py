@@ -376,9 +376,10 @@ def _write_origin(file: h5py.File, stack: EventStack, virtual: bool, compression
             "A file whose name is not valid UTF-8 cannot be named in another file; rename it."
         ) from error
     mask = stack.user_mask
+    digest = None if mask is None else hashlib.sha256(mask.reasons.tobytes()).hexdigest()
     note = {
         "geometry_digest": None if stack.geometry is None else stack.geometry.digest,
-        "mask_digest": None if mask is None else hashlib.sha256(mask.reasons.tobytes()).hexdigest(),
+        "mask_digest": digest,
         "frames": "shown where they are" if virtual else f"copied, compression {compression}",
         "files": [
             {"path": source.path, "layout": source.layout, "dataset": source.dataset, "events": n}

@@ -34,12 +34,14 @@ def advice(data: LabelledEvents, division: Split, settings: TrainSettings) -> li
     ]
 
 
-def early_advice(data: LabelledEvents, division: Split, settings: TrainSettings) -> list[str]:
+def early_advice(
+    data: LabelledEvents, division: Split, settings: TrainSettings, n_features: int
+) -> list[str]:
     """As `advice`, before features are read: nothing is said of events that are the same."""
     return [
         *_of_counts(data, division.test),
         *_of_shares(data, division, settings),
-        *_of_algorithm(settings),
+        *_of_algorithm(settings, n_features),
     ]
 
 

@@ -96,7 +96,7 @@ def overview(
         len(np.unique(data.runs)),
         extractor.n_features,
         4 * n * extractor.n_features,
-        [*data.notes, *early_advice(data, division, settings)],
+        [*data.notes, *early_advice(data, division, settings, extractor.n_features)],
         division.why,
         labels_of_events(data),
     )
