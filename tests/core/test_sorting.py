@@ -198,7 +198,8 @@ def test_progress_grows_to_the_end(tmp_path):
     done = [p.done_events for p in seen]
     assert done == sorted(done)
     assert seen[0] == SortProgress(0, 60, 0, 3, "", 0)
-    assert seen[-1] == SortProgress(60, 60, 3, 3, "2.cxi", 3, 0, 2, seen[-1].counts)
+    last = seen[-1]
+    assert last == SortProgress(60, 60, 3, 3, "2.cxi", 3, 0, 2, last.counts, last.rate)
     ends = {p.number: p.counts for p in seen if p.number >= 0}
     assert [(sum(ends[k].values()), ends[k]["failed"]) for k in range(3)] == [(20, 1)] * 3
 

@@ -19,8 +19,10 @@ from napari_xfelsort.core.decisions import FAILED, UNSURE
 from napari_xfelsort.core.sorting.plan import FilePlan
 from napari_xfelsort.core.sorting.tables import Table
 
-#: Parts that a run is cut into to show its course.
+#: Parts that a run is cut into to show its course, at most ...
 MAX_BINS = 200
+#: ... of which each but the last has this many events: the share of fewer is mostly chance.
+LEAST_EVENTS = 50
 #: Names of classes that are hits, where the model does not say which one is.
 _HITS = ("good", "hit", "hits", "single")
 
@@ -59,7 +61,9 @@ class CoursePart(NamedTuple):
 def course(
     codes: NDArray[np.uint8], class_names: Sequence[str], plans: Sequence[FilePlan]
 ) -> list[CoursePart]:
-    """The run cut into at most `MAX_BINS` equal parts.
+    """The run cut into at most `MAX_BINS` equal parts of at least `LEAST_EVENTS`.
+
+    What is left at the end belongs to the last part if it is less than half of one.
 
     Parameters
     ----------
@@ -73,13 +77,15 @@ def course(
     """
     names = (*class_names, UNSURE, FAILED)
     n = len(codes)
-    step = max(1, -(-n // MAX_BINS))
+    step = max(LEAST_EVENTS, -(-n // MAX_BINS))
     known = np.minimum(codes, len(names) - 1)
     firsts = list(range(0, n, step))
+    if len(firsts) > 1 and 2 * (n - firsts[-1]) < step:
+        firsts.pop()
     files = _files_of(firsts, plans)
     parts = []
-    for first, file in zip(firsts, files, strict=True):
-        counts = np.bincount(known[first : first + step], minlength=len(names)).tolist()
+    for first, end, file in zip(firsts, [*firsts[1:], n], files, strict=True):
+        counts = np.bincount(known[first:end], minlength=len(names)).tolist()
         parts.append(CoursePart(first, file, dict(zip(names, counts, strict=True))))
     return parts
 
