@@ -84,7 +84,8 @@ def course(
         firsts.pop()
     files = _files_of(firsts, plans)
     parts = []
-    for first, end, file in zip(firsts, [*firsts[1:], n], files, strict=True):
+    ends = [*firsts[1:], n] if firsts else []
+    for first, end, file in zip(firsts, ends, files, strict=True):
         counts = np.bincount(known[first:end], minlength=len(names)).tolist()
         parts.append(CoursePart(first, file, dict(zip(names, counts, strict=True))))
     return parts
