@@ -144,7 +144,42 @@ class Tour:
         dock.out.set_paths(str(self.work / "sorted"))
         dock.sort_button.click()
         self.wait(lambda: dock.job is None)
+        self.wait(lambda: dock.card.is_current)
+        dock.show_file(dock.table.rows[0])
+        self.wait(lambda: not dock.opener.busy)
         self.picture("sort")
+        self.watch(dock)
+
+    def watch(self, dock) -> None:
+        """A folder in which runs appear, sorted as they come."""
+        from napari_xfelsort.core.simulate import simulate_detector
+
+        live = self.work / "live"
+        live.mkdir()
+        dock.what.setCurrentText("other data")
+        dock.source.data.set_paths(str(live))
+        dock.source.geometry_file.set_paths(str(next((self.work / "run2").glob("*.geom"))))
+        dock.out.set_paths(str(self.work / "live-sorted"))
+        dock.watch_box.setChecked(True)
+        dock.watching.inputs["poll"].show_value(0.2)
+        dock.watching.inputs["settle"].show_value(0.5)
+        dock.where.workers.setValue(0)
+        for number in range(11, 18):
+            made = simulate_detector(
+                self.work / f"made{number}", n_events=40, seed=number, run=number
+            )
+            os.replace(made.data, live / made.data.name)
+            if number == 11:
+                dock.sort_button.click()
+            self.wait(lambda number=number: len(dock.table.rows) == number - 10)
+            self.wait(lambda: all(row.state == "sorted" for row in dock.table.rows))
+        self.wait(lambda: dock.rate.text().startswith("Waiting"))
+        dock.ensureWidgetVisible(dock.results, 0, 0)
+        dock.show_file(dock.table.rows[4])
+        self.wait(lambda: not dock.opener.busy)
+        self.picture("sort-watch", LARGE)
+        dock.finish_button.click()
+        self.wait(lambda: dock.job is None)
 
     # --- the window -----------------------------------------------------------------------
 

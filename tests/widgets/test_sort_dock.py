@@ -78,7 +78,6 @@ def written(out: Path) -> dict[str, bytes]:
 @pytest.fixture
 def dock(viewer, qtbot):
     made = SortDock(viewer)
-    qtbot.addWidget(made)
     made.resize(340, 700)
     made.show()
     yield made
@@ -87,6 +86,7 @@ def dock(viewer, qtbot):
     qtbot.waitUntil(lambda: made.job is None, timeout=SECONDS)
     qtbot.waitUntil(lambda: made.card.is_current and not made.opener.busy, timeout=SECONDS)
     made.release()
+    made.close()
 
 
 @pytest.fixture

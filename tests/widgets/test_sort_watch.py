@@ -137,6 +137,17 @@ def test_cancel_stops_at_once_and_watching_again_goes_on(person, tmp_path):
     assert person.said.startswith("18 events of 2 files sorted: 8 bad, 10 good")
 
 
+def test_letting_go_of_the_dock_stops_the_watch_and_keeps_what_is_done(person, tmp_path):
+    write(tmp_path / "live" / "a.cxi", FIRST)
+    person.watch()
+    person.press("sort", wait=False)
+    person.wait(lambda: counts(person, "a.cxi") == ("8", "3", "5"))
+    person.dock.release()
+    person.wait(lambda: person.dock.job is None)
+    good = (tmp_path / "out" / "good.lst").read_text().splitlines()
+    assert good == [f"{tmp_path}/live/a.cxi //{i}" for i in (2, 4, 6)]
+
+
 @pytest.mark.parametrize(
     ("line", "text", "sentence"),
     [("poll", "often", "number"), ("poll", "0", "poll"), ("idle", "-3", "idle")],

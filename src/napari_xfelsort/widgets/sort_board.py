@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-from napari_xfelsort.core.sorting import SortProgress, WatchProgress
+from napari_xfelsort.core.sorting import SortProgress, SortSummary, WatchProgress
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.sort_table import WAITING, SortRow
 
@@ -129,6 +130,8 @@ class WatchBoard:
         self._lock = threading.Lock()
         self._at_work: dict[str, SortProgress] = {}
         self._round = -1
+        self._summary: SortSummary | None = None
+        self._done: dict[str, SortRow] = {}
         self._is_new = False
 
     def note(self, progress: WatchProgress) -> None:
@@ -154,12 +157,7 @@ class WatchBoard:
                 return None
             self._is_new = False
             progress, at_work = self.progress, dict(self._at_work)
-        rows: dict[str, SortRow] = {}
-        if progress.summary is not None:
-            for result in progress.summary.files:
-                row = SortRow.of(result, self.rates.get(result.file, 0.0))
-                row.state = "sorted" if row.state == "done" else row.state
-                rows[row.path] = row
+        rows = dict(self._rows_of(progress))
         for path, now in at_work.items():
             known = rows.get(path)
             n = sum(now.counts.values())
@@ -170,11 +168,20 @@ class WatchBoard:
                 rows[path] = SortRow(path, n, "at work", counts, "", rate, table)
         for problem in progress.waiting:
             if problem.file:
-                known = rows.get(problem.file)
-                if known is None:
-                    known = rows[problem.file] = SortRow(problem.file, None)
-                known.state, known.what = WAITING, problem.what
+                known = rows.get(problem.file, SortRow(problem.file, None))
+                rows[problem.file] = replace(known, state=WAITING, what=problem.what)
         return list(rows.values())
+
+    def _rows_of(self, progress: WatchProgress) -> dict[str, SortRow]:
+        """What came of the last complete round; made once, for thousands of files."""
+        if progress.summary is not self._summary:
+            self._summary = progress.summary
+            results = [] if progress.summary is None else progress.summary.files
+            rows = [SortRow.of(result, self.rates.get(result.file, 0.0)) for result in results]
+            for row in rows:
+                row.state = "sorted" if row.state == "done" else row.state
+            self._done = {row.path: row for row in rows}
+        return self._done
 
     def rate(self) -> float | None:
         """Events a second of the round at work; None when it cannot be told."""

@@ -118,7 +118,12 @@ class SortModel(QAbstractTableModel):
                 self.show_rows(rows, count_names)
                 return
             rows = [*known, *chosen.values()]
-        self.change({k: row for k, row in enumerate(rows[:n]) if row != self.rows[k]})
+        changed = {
+            k: row
+            for k, row in enumerate(rows[:n])
+            if row is not self.rows[k] and row != self.rows[k]
+        }
+        self.change(changed)
         if len(rows) > n:
             self.beginInsertRows(QModelIndex(), n, len(rows) - 1)
             self.rows += rows[n:]
@@ -233,6 +238,7 @@ class SortView(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setMinimumSectionSize(36)
         header.setDefaultSectionSize(52)
+        header.setHighlightSections(False)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.setMinimumHeight(132)
         self.clicked.connect(self._choose)
