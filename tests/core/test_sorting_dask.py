@@ -251,7 +251,7 @@ def test_after_kill_9_the_same_call_gives_the_same_bytes(tmp_path, undisturbed, 
 
 def test_ctrl_c_stops_quietly_and_ends_the_workers(tmp_path, undisturbed):
     out = tmp_path / "out"
-    process = start(out, 0.005, 2)
+    process = start(out, 0.03, 2)  # slow enough not to end before the signal comes
     wait_for_events(process, 40)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
     _, told = process.communicate(timeout=60)
