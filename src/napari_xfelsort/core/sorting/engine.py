@@ -370,6 +370,7 @@ class _Run:
 
 
 def run_key(stack: EventStack, model: Model, options: SortSettings) -> dict[str, str]:
+    """What must not change between calls that continue each other, each in words."""
     mask = stack.user_mask
     return {
         "model": model.digest,
