@@ -147,6 +147,7 @@ class Tour:
         self.wait(lambda: dock.card.is_current)
         dock.show_file(dock.table.rows[0])
         self.wait(lambda: not dock.opener.busy)
+        self.viewer.reset_view()
         self.picture("sort")
         self.watch(dock)
 

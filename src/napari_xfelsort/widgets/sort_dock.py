@@ -292,6 +292,7 @@ class SortDock(SortParts, Dock):
         self.show_classes(names)
         self.files.setVisible(True)
         self.view.fit_columns()
+        QTimer.singleShot(0, self._scroll_to_files)
 
     def _show_results(self, summary: SortSummary) -> None:
         assert self._order is not None
@@ -323,6 +324,9 @@ class SortDock(SortParts, Dock):
         self.message.tell(told(summary, is_watch=isinstance(board, WatchBoard)))
         self._show_results(summary)
         QTimer.singleShot(0, self._scroll_to_results)
+
+    def _scroll_to_files(self) -> None:
+        self.ensureWidgetVisible(self.files, 0, 0)
 
     def _scroll_to_results(self) -> None:
         self.ensureWidgetVisible(self.results, 0, 0)

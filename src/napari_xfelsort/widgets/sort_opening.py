@@ -104,7 +104,9 @@ def find(wanted: Wanted, is_open: bool, report: Report) -> Found:
     if event is None or is_open:
         return Found(wanted, event, None)
     opened = replace(wanted.opened, paths=(wanted.place,))
-    return Found(wanted, event, open_layers(opened))
+    layers = open_layers(opened)
+    report(None)  # the dock may have been closed meanwhile
+    return Found(wanted, event, layers)
 
 
 class FileOpener(QObject):
