@@ -31,7 +31,7 @@ from napari_xfelsort.core.region import Region
 from napari_xfelsort.core.train_settings import TrainSettings
 from napari_xfelsort.core.training import train_with
 from napari_xfelsort.readers import open_stack
-from napari_xfelsort.widgets import train_work
+from napari_xfelsort.widgets import train_work, workers
 from napari_xfelsort.widgets.dock import MINIMUM_WIDTH
 from napari_xfelsort.widgets.progress import time_left
 from napari_xfelsort.widgets.train_dock import TrainDock
@@ -49,13 +49,15 @@ def labels(tmp_path, simulated) -> Path:
 
 @pytest.fixture
 def dock(viewer, qtbot):
+    def close(made):
+        qtbot.waitUntil(lambda: made.job is None and not made.summary.busy, timeout=WAIT)
+        made.release()
+
     made = TrainDock(viewer)
-    qtbot.addWidget(made)
+    qtbot.addWidget(made, before_close_func=close)
     made.resize(360, 700)
     made.show()
-    yield made
-    qtbot.waitUntil(lambda: made.job is None, timeout=WAIT)
-    made.release()
+    return made
 
 
 @pytest.fixture
@@ -252,7 +254,7 @@ def test_labels_of_the_run_are_followed(dock, run, labels, qtbot, tmp_path):
     first = store.get(run.stack.event_id(0))
     run.set_label(0, "bad" if first == "good" else "good")
     qtbot.waitUntil(lambda: counts.text() not in ("", text))
-    assert "21" in counts.text()
+    assert counts.text() == ", ".join(f"{name} {n}" for name, n in run.labels.counts().items())
     run.use_labels(LabelStore(tmp_path / "others"))
     assert dock.labels.path() == str(tmp_path / "others")
 
@@ -392,6 +394,7 @@ def test_cancel_stops_after_the_fit(ready, qtbot, monkeypatch, what):
         return fit(*arguments)
 
     monkeypatch.setattr(tuning, "fit", slow)
+    monkeypatch.setattr(workers, "REPORT_SECONDS", 0)
     choose(ready, "model", "logistic regression")
     choose(ready, "search", "small")
     click(ready, what, qtbot)

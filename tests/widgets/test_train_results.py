@@ -49,17 +49,19 @@ def labels(tmp_path, simulated) -> Path:
 
 @pytest.fixture
 def dock(viewer, qtbot, run, labels):
+    def close(made):
+        qtbot.waitUntil(lambda: made.job is None and not made.summary.busy, timeout=WAIT)
+        made.release()
+
     made = TrainDock(viewer)
-    qtbot.addWidget(made)
+    qtbot.addWidget(made, before_close_func=close)
     made.resize(360, 900)
     made.show()
     made.labels.line.setText(str(labels))
     made.labels.line.editingFinished.emit()
     made.form.set_settings(SETTINGS)
     made.region.set_region(Region.parse("panel:p6a0"))
-    yield made
-    qtbot.waitUntil(lambda: made.job is None and not made.summary.busy, timeout=WAIT)
-    made.release()
+    return made
 
 
 def click(dock, name, qtbot):
@@ -160,7 +162,7 @@ def drag(axes, start, end, qtbot):
     qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=there)
 
 
-def tested(model):
+def scores_of(model):
     """Probability of good, and whether the label is good, of each test event."""
     kept = model.metrics["tested"]
     good = model.class_names.index("good")
@@ -169,7 +171,7 @@ def tested(model):
 
 def counted(model, low, high):
     """Bad as bad, good, unsure; good as bad, good, unsure: counted without the program."""
-    score, good = tested(model)
+    score, good = scores_of(model)
     return [
         int(np.sum(mine & where))
         for mine in (~good, good)
@@ -221,7 +223,7 @@ def test_the_dot_on_a_curve_is_dragged(trained, qtbot):
     panel = trained.results_panel.threshold
     roc = panel.plot.figure.axes[1]
     drag(roc, (0.0, 0.0), (1.0, 1.0), qtbot)  # everything is good
-    score, good = tested(trained.model)
+    score, good = scores_of(trained.model)
     assert panel.rule.threshold == score.min()
     expected = [0, int(np.sum(~good)), 0, int(np.sum(good))]
     assert shown_matrix(trained, 2).ravel().tolist() == expected
@@ -289,7 +291,7 @@ def test_more_classes_have_a_probability_to_reach(dock, run, qtbot, tmp_path):
 def test_mistakes_are_listed_the_surest_first(trained, run, labels):
     see(trained, views.MISTAKES)
     model, store = trained.model, LabelStore(labels)
-    score, good = tested(model)
+    score, good = scores_of(model)
     wrong = np.flatnonzero((score > 0.5) != good)
     wrong = wrong[np.argsort(-np.maximum(score, 1 - score)[wrong], kind="stable")]
     assert len(wrong)
@@ -378,7 +380,9 @@ def test_important_pixels_are_drawn_on_the_detector(trained, run, viewer, qtbot)
     (y0, x0), (y1, x1) = np.round(corners.min(axis=0) + 1), np.round(corners.max(axis=0) - 1)
     inside = np.zeros(picture.shape, bool)
     inside[int(y0) : int(y1), int(x0) : int(x1)] = True
-    assert np.isfinite(picture[inside]).all()
+    good = ~drawn.masked_pixels(run.stack)
+    assert np.isfinite(picture[inside & good]).all()
+    assert np.isnan(picture[inside & ~good]).all()
     around = np.zeros(picture.shape, bool)
     around[int(y0) - 3 : int(y1) + 4, int(x0) - 3 : int(x1) + 4] = True
     assert np.isnan(picture[~around]).all()
@@ -426,7 +430,7 @@ def test_reliability_says_whether_it_is_calibrated(trained, qtbot):
     see(trained, views.RELIABILITY)
     assert "not calibrated" in text(trained, "reliability_note")
     line = trained.results_panel.reliability_plot.figure.axes[0].get_lines()[1]
-    score, good = tested(trained.model)
+    score, good = scores_of(trained.model)
     lowest = score < 0.1
     assert line.get_ydata()[0] == pytest.approx(good[lowest].mean() if lowest.any() else 0, abs=1)
     assert len(line.get_xdata()) == len(np.unique(np.minimum((score * 10).astype(int), 9)))

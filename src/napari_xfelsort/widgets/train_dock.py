@@ -57,6 +57,7 @@ class TrainDock(RelabellingDock):
         self.summary.release()
         self.region.release()
         self.results_panel.release()
+        self._trained = None
 
     # --- the run and its labels -----------------------------------------------------------
 
@@ -343,7 +344,7 @@ class TrainDock(RelabellingDock):
         tip = "Stop training; nothing is kept of it"
         self.cancel_button = button("Cancel", "cancel", tip, self.cancel)
         tip = "Load a model file and see how well that model does"
-        self.load_button = button("Load…", "load_model", tip, self.load)
+        self.load_button = button("Load model…", "load_model", tip, self.load)
         about = QFormLayout()
         about.addRow("Run", self.chooser)
         about.addRow("Labels", self.labels)
@@ -355,8 +356,8 @@ class TrainDock(RelabellingDock):
         self.changes.setObjectName("label_changes")
         self.changes.setWordWrap(True)
         self.changes.setVisible(False)
-        buttons = (self.train_button, self.compare_button, self.cancel_button, self.load_button)
-        self.body.addLayout(row(*buttons))
+        self.body.addLayout(row(self.train_button, self.compare_button))
+        self.body.addLayout(row(self.cancel_button, self.load_button))
         for widget in (self.progress, self.message, self.changes, self._results(napari_viewer)):
             self.body.addWidget(widget)
         self.body.addStretch()
