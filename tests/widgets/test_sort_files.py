@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -275,8 +276,9 @@ def test_who_cannot_be_reached_is_one_sentence(
     person, where, lines, sentence, monkeypatch, tmp_path
 ):
     if sentence == "sbatch":
-        pytest.importorskip("dask_jobqueue", reason="needs the extra [cluster]")
         monkeypatch.setenv("PATH", str(tmp_path))
+        if find_spec("dask_jobqueue") is None:
+            sentence = "dask-jobqueue is needed for this and is not installed"
     monkeypatch.setattr("napari_xfelsort.core.sorting.pools.CONNECT_SECONDS", 1)
     person.choose("where", where)
     person.enter(**lines)
@@ -297,6 +299,16 @@ def test_options_of_the_jobs_are_those_that_were_entered(person):
     person.choose("where", "this computer")
     person.enter(workers=3)
     assert person.dock.order()[4:7] == (3, None, None)
+
+
+def test_a_pattern_and_several_files_are_sorted(person, tmp_path):
+    person.enter(data=tmp_path / "data" / "[ab].cxi")
+    person.press("sort")
+    assert "14 events of 2 files sorted" in person.said
+    person.enter(data=f"{tmp_path}/data/c.cxi; {tmp_path}/data/a.cxi", out=tmp_path / "another")
+    person.press("sort")
+    assert "8 events of 2 files sorted" in person.said
+    assert list(person.rows()) == ["c.cxi", "a.cxi"]
 
 
 def test_one_more_folder_is_added_to_the_data(person, tmp_path, monkeypatch):

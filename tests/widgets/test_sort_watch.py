@@ -133,8 +133,29 @@ def test_cancel_stops_at_once_and_watching_again_goes_on(person, tmp_path):
     person.press("sort", wait=False)
     person.wait(lambda: counts(person, "b.cxi") == ("10", "7", "3"))
     person.wait(lambda: so_far(person) == pytest.approx(10 / 18))
+    assert "8 of them were done before." in person.said
     person.press("finish")
     assert person.said.startswith("18 events of 2 files sorted: 8 bad, 10 good")
+    assert "8 of them were done before." in person.said
+
+
+def test_closing_napari_stops_the_watch_and_keeps_what_is_done(
+    make_napari_viewer, model, tmp_path, qtbot
+):
+    viewer = make_napari_viewer(show=True)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-xfelsort", "Sort events")
+    someone = SortUser(dock, qtbot)
+    write(tmp_path / "a.cxi", FIRST)
+    someone.choose("what", "other data")
+    someone.enter(data=tmp_path / "*.cxi", model=model, out=tmp_path / "out")
+    someone.watch()
+    someone.press("sort", wait=False)
+    someone.wait(lambda: counts(someone, "a.cxi") == ("8", "3", "5"))
+    job = dock.job
+    viewer.close()
+    someone.wait(lambda: not job.running)
+    good = (tmp_path / "out" / "good.lst").read_text().splitlines()
+    assert good == [f"{tmp_path}/a.cxi //{i}" for i in (2, 4, 6)]
 
 
 def test_letting_go_of_the_dock_stops_the_watch_and_keeps_what_is_done(person, tmp_path):

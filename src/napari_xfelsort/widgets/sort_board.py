@@ -117,6 +117,8 @@ class WatchBoard:
     ----------
     progress : WatchProgress or None
         The last one that was told.
+    kept : int
+        Events that an earlier call had done.
     places, rates : dict
         As `SortBoard` has them.
     """
@@ -124,6 +126,7 @@ class WatchBoard:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.progress: WatchProgress | None = None
+        self.kept = 0
         self.places: dict[str, str] = {}
         self.rates: dict[str, float] = {}
         self._pace = Pace()
@@ -143,6 +146,8 @@ class WatchBoard:
                 self._at_work.clear()
             self._is_new |= before is None or before.waiting != progress.waiting
             now = progress.sort
+            if now is not None and not progress.rounds:
+                self.kept = max(self.kept, now.kept_events)
             if now is not None and now.number >= 0:
                 self._at_work[now.file] = now
                 self._is_new = True

@@ -102,7 +102,6 @@ class SortDock(SortParts, Dock):
         self.watching.setVisible(watching)
         self.finish_button.setVisible(watching)
         self.sort_button.setText("Watch" if watching else "Sort")
-        self.card.look_again()
 
     def _follow_model(self, path: str) -> None:
         """Use the model that was saved last, unless another was chosen."""
@@ -265,13 +264,11 @@ class SortDock(SortParts, Dock):
         if rows is not None:
             self.table.follow(rows, board.names)
         if progress.sort is not None and (progress.sort.file or progress.sort.done_events):
-            if not progress.rounds:
-                self._tell_kept(progress.sort)
             self._show_counts(board, progress.sort)
         elif progress.sort is None:
             self.progress.start("Waiting for new events…")
             self._show_rate(f"Waiting for new events; last change {progress.quiet:.0f} s ago.")
-            self._tell_watch(told_of_watch(progress))
+            self._tell_watch(told_of_watch(progress, board.kept))
         self.course.show_points(progress.points, board.names, progress.hits)
         if progress.rounds != self._round and progress.summary is not None:
             self._round = progress.rounds
@@ -321,7 +318,7 @@ class SortDock(SortParts, Dock):
         self.table.follow(rows, tuple(summary.totals))
         self.table.sort_again()
         self._show_rate("")
-        self.message.tell(told(summary, is_watch=isinstance(board, WatchBoard)))
+        self.message.tell(told(summary, board.kept if isinstance(board, WatchBoard) else None))
         self._show_results(summary)
         QTimer.singleShot(0, self._scroll_to_results)
 

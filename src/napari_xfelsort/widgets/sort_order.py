@@ -156,20 +156,26 @@ def suggested_folder(data: str) -> str:
     return os.path.join(os.path.expanduser("~"), "xfelsort", f"{name}-sorted")
 
 
-def told(summary: SortSummary, is_watch: bool = False) -> str:
-    """What came of a sort, for the message line; of a watch not what its last look added."""
+def told(summary: SortSummary, kept: int | None = None) -> str:
+    """What came of a sort, for the message line.
+
+    Parameters
+    ----------
+    summary : SortSummary
+    kept : int, optional
+        Events that an earlier call had done; by default those that the summary knows of,
+        which of a watch is about its last look alone.
+    """
     counts = ", ".join(f"{n} {name}" for name, n in summary.totals.items())
     parts = [f"{plural(summary.events, 'event')} of {summary.n_files} sorted: {counts}."]
-    kept = summary.events - summary.sorted_now
-    if kept and not is_watch:
-        parts.append(f"{kept} of them were done before.")
+    parts += _kept(summary.events - summary.sorted_now if kept is None else kept)
     if summary.problems:
         parts.append(f"{plural(len(summary.problems), 'problem')}, see the table.")
     return " ".join([*parts, *(f"Note: {warning}" for warning in summary.warnings)])
 
 
-def told_of_watch(progress: WatchProgress) -> str:
-    """How a watch stands, for the message line."""
+def told_of_watch(progress: WatchProgress, kept: int) -> str:
+    """How a watch stands, for the message line; ``kept`` events were done before."""
     parts = []
     if progress.summary is None:
         parts.append("Nothing sorted yet.")
@@ -177,6 +183,7 @@ def told_of_watch(progress: WatchProgress) -> str:
         counts = ", ".join(f"{n} {name}" for name, n in progress.summary.totals.items())
         n_events = plural(progress.summary.events, "event")
         parts.append(f"{n_events} of {progress.summary.n_files} so far: {counts}.")
+        parts += _kept(kept)
         parts += [f"Note: {warning}" for warning in progress.summary.warnings]
     files = [os.path.basename(p.file) or p.file for p in progress.waiting if p.file]
     if files:
@@ -184,6 +191,10 @@ def told_of_watch(progress: WatchProgress) -> str:
         parts.append(f"Waiting for {', '.join(files[:3])}{more}: not readable yet.")
     parts += [p.what for p in progress.waiting if not p.file][:1]
     return " ".join(parts)
+
+
+def _kept(n: int) -> list[str]:
+    return [f"{n} of them were done before."] if n else []
 
 
 def plural(n: int, noun: str) -> str:
