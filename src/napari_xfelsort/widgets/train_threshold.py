@@ -28,6 +28,8 @@ from napari_xfelsort.widgets.train_threshold_plot import Scores, ThresholdPlot
 
 #: Width of a band when one is begun.
 _BAND = 0.2
+#: Least width of a box in pixels.
+_BOX = 64
 
 
 class ThresholdPanel(QWidget):
@@ -225,7 +227,7 @@ class ThresholdPanel(QWidget):
         self.band.setToolTip("Leave events undecided whose probability is between two values")
         self.band.toggled.connect(self._band_chosen)
         self.inputs = QWidget()
-        self.inputs.setLayout(row(self.what, self.low, self.to, self.high, self.band))
+        self.inputs.setLayout(row(self.what, self.low, self.to, self.high))
         self.live = QLabel()
         self.live.setObjectName("live_metrics")
         self.live.setTextFormat(Qt.TextFormat.RichText)
@@ -275,9 +277,10 @@ class ThresholdPanel(QWidget):
         tip = "Show the threshold that this rule chooses"
         act = button("Show", "show_rule", tip, self.use_preset)
         self.rules = QWidget()
-        self.rules.setLayout(
-            row("rule", self.preset, self.recall, self.cost_false, self.cost_lost, act)
-        )
+        lines = QVBoxLayout(self.rules)
+        lines.setContentsMargins(0, 0, 0, 0)
+        lines.addLayout(row("rule", self.preset, act, self.band))
+        lines.addLayout(row(self.recall, self.cost_false, self.cost_lost))
         self.preset.currentIndexChanged.connect(self._preset_chosen)
         self._preset_chosen()
         return self.rules
@@ -291,6 +294,8 @@ def _box(name: str, tip: str, most: float, step: float, decimals: int) -> QDoubl
     box.setRange(0, most)
     box.setSingleStep(step)
     box.setKeyboardTracking(False)
+    box.setMinimumWidth(_BOX)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
     needs_focus_for_wheel(box)
     return box
