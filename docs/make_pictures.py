@@ -123,19 +123,40 @@ class Tour:
         return layer
 
     def train(self) -> None:
-        """A model on one panel, with its confusion matrix."""
+        """A model on one panel: confusion matrix, threshold, important pixels."""
         from napari_xfelsort.core.region import Region
         from napari_xfelsort.core.train_settings import TrainSettings
+        from napari_xfelsort.widgets.train_results import IMPORTANT, REPORT, THRESHOLD
 
         dock = self.dock("Train a model")
         dock.region.set_region(Region.parse("panel:p6a0"))
-        dock.form.set_settings(TrainSettings(bin=8, normalise="median"))
+        dock.form.set_settings(TrainSettings(bin=8, normalise="median", cross_validate=True))
         dock.train_button.click()
-        self.wait(lambda: dock.job is None)
+        self.wait(lambda: dock.job is None and not dock.summary.busy)
         dock.model_file.set_paths(str(self.work / "first.xfelmodel"))
         dock.save_button.click()
         self.wait(lambda: dock.job is None)
+        views = dock.results_panel
+        self.view(dock, REPORT)
         self.picture("train")
+        self.view(dock, THRESHOLD)
+        views.threshold.band.click()
+        self.picture("train-threshold")
+        views.threshold.show_own()
+        self.view(dock, IMPORTANT)
+        views.important.draw()
+        self.view(dock, IMPORTANT)
+        self.picture("train-pixels")
+        self.picture("train-large", LARGE)
+        views.important.remove()
+        self.view(dock, REPORT)
+
+    def view(self, dock, name: str) -> None:
+        """Show one view of a model, from its top."""
+        dock.results_panel.show_view(name)
+        self.settle()
+        dock.verticalScrollBar().setValue(dock.results.y())
+        self.settle()
 
     def sort(self) -> None:
         """The second run, sorted with that model."""
