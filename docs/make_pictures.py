@@ -147,7 +147,6 @@ class Tour:
         views.important.draw()
         self.view(dock, IMPORTANT)
         self.picture("train-pixels")
-        self.picture("train-large", LARGE)
         views.important.remove()
         self.view(dock, REPORT)
 

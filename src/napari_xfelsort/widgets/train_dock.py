@@ -104,7 +104,7 @@ class TrainDock(RelabellingDock):
         text = ""
         if trained is not None and now is not None and trained.task.folder == self.labels.path():
             n = len(changed_labels(trained.labels, now.labels))
-            same = self.form.settings().target == trained.task.settings.target
+            same = self.form.inputs["target"].value() == trained.task.settings.target
             if n and same and trained.task.stack is self._stack:
                 text = f"{n} label{'s' * (n != 1)} changed since training: train again to use "
                 text += "them." if n != 1 else "it."

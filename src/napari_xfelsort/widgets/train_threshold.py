@@ -197,9 +197,11 @@ class ThresholdPanel(QWidget):
         if not changed:
             self.note.tell("This is how the model decides now.")
         elif self._where == TEST:
+            crossed = bool(model.metrics.get("out_of_fold"))
+            how = "A rule" if crossed else "A rule after training with cross validate (More)"
             self.note.tell(
-                "Chosen by looking at the test share, so these numbers are too hopeful. A rule "
-                "after training with cross-validation (More) does not look at it."
+                "Chosen by looking at the test share, so these numbers are too hopeful. "
+                f"{how} does not look at it."
             )
         else:
             self.note.tell(f"Chosen by {TRAINING}; the test share had no say.")
@@ -227,7 +229,10 @@ class ThresholdPanel(QWidget):
         self.band.setToolTip("Leave events undecided whose probability is between two values")
         self.band.toggled.connect(self._band_chosen)
         self.inputs = QWidget()
-        self.inputs.setLayout(row(self.what, self.low, self.to, self.high))
+        ends = row(self.what, self.low, self.to, self.high)
+        for box in (self.low, self.high):
+            ends.setStretchFactor(box, 1)
+        self.inputs.setLayout(ends)
         self.live = QLabel()
         self.live.setObjectName("live_metrics")
         self.live.setTextFormat(Qt.TextFormat.RichText)
