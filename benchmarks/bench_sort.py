@@ -177,7 +177,9 @@ def start_workers(workers: int, data: Path, model: Any, out: Path) -> Any:
     """Workers as `sort` starts them, that have imported what they need."""
     cluster = local_cluster(workers)
     few = xs.open_stack(data).subset(range(64 * 8 * workers))
-    xs.sort(few, model, out, scheduler=cluster.scheduler_address, report=False)
+    address = cluster.scheduler_address
+    # Blocks so small that every worker gets some.
+    xs.sort(few, model, out, scheduler=address, report=False, block_events=64)
     return cluster
 
 
