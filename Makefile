@@ -28,6 +28,7 @@ demo: $(VENV)/.installed-base
 
 test: $(VENV)/.installed-dev
 	tools/install-system-packages
+	tools/install-system-packages chromium
 	tools/with-display $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
