@@ -124,6 +124,20 @@ def test_what_cannot_be_trained_is_told_before(dock, run, qtbot, tmp_path):
     assert text(dock, "label_counts") == "good 1"
 
 
+def test_labels_are_read_only_while_it_is_seen(dock, run, qtbot, tmp_path):
+    qtbot.waitUntil(lambda: "train" in text(dock, "summary"), timeout=WAIT)
+    before = text(dock, "label_counts")
+    dock.hide()
+    store = LabelStore(tmp_path / "one", labeller="me")
+    store.set(run.stack.event_id(0), "good")
+    dock.labels.line.setText(str(tmp_path / "one"))
+    dock.labels.line.editingFinished.emit()
+    qtbot.waitUntil(lambda: not dock.summary.busy, timeout=WAIT)
+    assert text(dock, "label_counts") == before
+    dock.show()
+    qtbot.waitUntil(lambda: text(dock, "label_counts") == "good 1", timeout=WAIT)
+
+
 def test_a_target_is_offered_where_events_have_several_classes(dock, run, qtbot, tmp_path):
     target = dock.form.inputs["target"]
     assert not target.isVisible()
@@ -216,6 +230,20 @@ def test_an_unsure_band_is_dragged_by_its_ends(trained, qtbot):
     assert unsure
     assert shown_matrix(trained, 3).ravel().tolist() == expected
     assert f"{unsure} unsure." in text(trained, "live_decided")
+
+
+def test_a_saved_picture_leaves_the_dragging_alone(trained, qtbot, tmp_path, monkeypatch):
+    see(trained, views.THRESHOLD)
+    panel = trained.results_panel.threshold
+    path = str(tmp_path / "curves.svg")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (path, ""))
+    panel.plot.save()
+    assert "probability of good" in Path(path).read_text()
+    drag(panel.plot.figure.axes[0], (0.5,), (0.7,), qtbot)
+    assert panel.rule.threshold == pytest.approx(0.7, abs=0.02)
+    click(trained, "own_threshold", qtbot)
+    assert panel.rule == trained.model.rule
+    assert not trained.findChild(QPushButton, "use_threshold").isEnabled()
 
 
 def test_the_dot_on_a_curve_is_dragged(trained, qtbot):

@@ -6,6 +6,7 @@ import html
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_xfelsort.core.learning.overview import Overview
@@ -71,6 +72,12 @@ class SummaryPanel(QWidget):
             self._show()
         self._timer.start()
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look at what was asked for while it was hidden."""
+        super().showEvent(event)
+        if self._asked is not None:
+            self._timer.start()
+
     def release(self) -> None:
         """Stop."""
         self._timer.stop()
@@ -85,7 +92,8 @@ class SummaryPanel(QWidget):
 
     def _look(self) -> None:
         asked = self._asked
-        if asked is None or self._job is not None:
+        # Behind another tab nobody sees it, and large folders take a while to read.
+        if asked is None or self._job is not None or not self.isVisible():
             return
         self._asked = None
         self._job = Job("looking at the training set", summing_up(*asked))

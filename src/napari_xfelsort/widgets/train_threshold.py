@@ -247,7 +247,7 @@ class ThresholdPanel(QWidget):
         tip = "Keep this threshold in the model; the model says that it was set by hand"
         self.use = button("Use this threshold", "use_threshold", tip, self._use)
         tip = "Show the threshold that the model has"
-        self.back = button("Back to the model's", "own_threshold", tip, self.show_own)
+        self.back = button("Reset", "own_threshold", tip, self.show_own)
         buttons = QWidget()
         buttons.setLayout(row(self.use, self.back))
         column = QVBoxLayout(self)
@@ -263,6 +263,8 @@ class ThresholdPanel(QWidget):
         self.preset.setToolTip("A rule that chooses the threshold")
         for name in PRESETS:
             self.preset.addItem(name.replace("_", " "), name)
+        self.preset.setMinimumWidth(_BOX)
+        self.preset.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         needs_focus_for_wheel(self.preset)
         self.recall = _box("threshold_recall", "Share of the class that must be found", 100, 1, 1)
         self.recall.setRange(1, 100)
