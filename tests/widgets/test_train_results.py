@@ -365,6 +365,47 @@ def test_mistakes_are_shown_and_labelled_anew(trained, run, labels, qtbot):
     assert trained.model.digest == headless(run, labels).digest
 
 
+def test_keys_of_the_label_dock_label_mistakes_as_well(trained, run, labels, user, qtbot):
+    run.use_labels(LabelStore(labels, labeller="me"))
+    see(trained, views.MISTAKES)
+    panel = trained.results_panel.mistakes
+    panel.next()
+    place, label = panel.model.place(0), panel.model.rows[0].decision
+    assert run.current == place
+    lines = len(list(LabelStore(labels).entries()))
+    user.press({"good": "G", "bad": "W"}[label])
+    store = LabelStore(labels)
+    assert store.get(run.stack.event_id(place)) == label
+    assert len(list(store.entries())) == lines + 1
+    assert panel.model.is_changed(0)
+    assert not panel.model.is_changed(1)
+    changes = trained.findChild(QLabel, "label_changes")
+    qtbot.waitUntil(changes.isVisible, timeout=WAIT)
+    user.press("U")
+    qtbot.waitUntil(lambda: not changes.isVisible(), timeout=WAIT)
+    assert not panel.model.is_changed(0)
+
+
+def test_a_target_is_what_mistakes_are_about(dock, run, qtbot, tmp_path):
+    store = LabelStore(tmp_path / "several", labeller="me")
+    for i in range(40):
+        store.set(run.stack.event_id(i), ("blob", "blob|ring", "ring", "empty")[i * 7 % 4])
+    dock.labels.line.setText(str(tmp_path / "several"))
+    dock.labels.line.editingFinished.emit()
+    dock.form.inputs["target"].show_value("ring")
+    click(dock, "train", qtbot)
+    finish(dock, qtbot)
+    see(dock, views.MISTAKES)
+    table = dock.results_panel.mistakes.model
+    assert table.rows
+    run.use_labels(LabelStore(tmp_path / "several", labeller="me"))
+    assert not any(table.is_changed(k) for k in range(len(table.rows)))
+    place = table.place(0)
+    run.set_label(place, "empty" if table.rows[0].label == "ring" else "blob|ring")
+    assert table.is_changed(0)
+    assert table.index(0, 1).data() in ("ring → not_ring", "not_ring → ring")
+
+
 def test_an_event_that_is_not_shown_is_shown_before_it_is_labelled(trained, run, labels, qtbot):
     see(trained, views.MISTAKES)
     panel = trained.results_panel.mistakes

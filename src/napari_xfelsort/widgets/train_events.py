@@ -17,12 +17,11 @@ from napari_xfelsort.widgets.dock import Message, button, row
 from napari_xfelsort.widgets.label_panel import LabelButtons
 from napari_xfelsort.widgets.overlay import label_colour
 from napari_xfelsort.widgets.run import Run
+from napari_xfelsort.widgets.train_summary import CAUTION_COLOUR
 
 COLUMNS = ("event", "labelled", "decided", "prob.")
 _EVENT, _LABEL, _DECISION, _PROBABILITY = range(4)
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-#: Of events that were labelled anew.
-_CHANGED = "#ffb454"
 
 
 class MistakesModel(QAbstractTableModel):
@@ -115,7 +114,7 @@ class MistakesModel(QAbstractTableModel):
     def _brush(self, k: int, column: int) -> Any:
         one, run = self.rows[k], self.run
         if column == _LABEL and self.is_changed(k):
-            return QBrush(QColor(_CHANGED))
+            return QBrush(QColor(CAUTION_COLOUR))
         if run is not None and column in (_LABEL, _DECISION):
             name = one.label if column == _LABEL else one.decision
             if name in run.classes.names:
