@@ -21,8 +21,10 @@ from napari_xfelsort.core.sorting.tables import Table
 
 #: Parts that a run is cut into to show its course, at most ...
 MAX_BINS = 200
-#: ... of which each but the last has this many events: the share of fewer is mostly chance.
+#: ... of this many events each, as the share of fewer is mostly chance ...
 LEAST_EVENTS = 50
+#: ... or a shorter run into so many.
+_FEW_BINS = 10
 #: Names of classes that are hits, where the model does not say which one is.
 _HITS = ("good", "hit", "hits", "single")
 
@@ -61,7 +63,7 @@ class CoursePart(NamedTuple):
 def course(
     codes: NDArray[np.uint8], class_names: Sequence[str], plans: Sequence[FilePlan]
 ) -> list[CoursePart]:
-    """The run cut into at most `MAX_BINS` equal parts of at least `LEAST_EVENTS`.
+    """The run cut into at most `MAX_BINS` equal parts of at least `LEAST_EVENTS`, if it is long.
 
     What is left at the end belongs to the last part if it is less than half of one.
 
@@ -77,7 +79,7 @@ def course(
     """
     names = (*class_names, UNSURE, FAILED)
     n = len(codes)
-    step = max(LEAST_EVENTS, -(-n // MAX_BINS))
+    step = max(1, min(LEAST_EVENTS, n // _FEW_BINS), -(-n // MAX_BINS))
     known = np.minimum(codes, len(names) - 1)
     firsts = list(range(0, n, step))
     if len(firsts) > 1 and 2 * (n - firsts[-1]) < step:
