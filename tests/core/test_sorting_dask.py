@@ -186,7 +186,9 @@ def test_an_address_without_scheduler_is_told(tmp_path, monkeypatch):
 
 # On purpose without ``if __name__ == "__main__"``.
 SCRIPT = """
-    import sys
+    import signal, sys
+    # As in a terminal, also where the tests were started in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path.insert(0, {here!r})
     from sorting_cases import MeanModel, Source, means, stack_of
     from napari_xfelsort.core.sorting import sort, tables

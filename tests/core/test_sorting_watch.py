@@ -325,7 +325,9 @@ def test_results_of_other_files_are_not_replaced(tmp_path):
 # --- killed -----------------------------------------------------------------------------
 
 SCRIPT = """
-    import sys
+    import signal, sys
+    # As in a terminal, also where the tests were started in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path.insert(0, {here!r})
     from sorting_cases import MeanModel
     import napari_xfelsort as xs

@@ -97,8 +97,9 @@ def test_every_layout_can_be_exported_and_read_again(name, tmp_path):
         return
     check(stack, tmp_path / "copy.cxi")
     before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
-    sources = [stack.locate(i) for i in range(len(stack))]
-    if all(source.stored(index) is not None for source, index in sources):
+    stored = [source.stored(index) for source, index in map(stack.locate, range(len(stack)))]
+    # A virtual dataset shows pieces of datasets, of one type.
+    if None not in stored and len({each.dtype for each in stored if each}) == 1:
         export(stack, tmp_path / "virtual.cxi", "virtual")
         check(stack, tmp_path / "virtual.cxi")
     else:
