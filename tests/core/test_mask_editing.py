@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import h5py
 import numpy as np
 import pytest
 from geometries import panel, text
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from napari_xfelsort.core.errors import SettingsError
+from napari_xfelsort.core.errors import SettingsError, UnreadableFileError
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.masks.editing import EDITS, EditList
@@ -31,6 +32,7 @@ from napari_xfelsort.core.masks.edits import (
     Threshold,
 )
 from napari_xfelsort.core.masks.making import MadeMask
+from napari_xfelsort.core.masks.mask_file import read_edits, write_mask
 from napari_xfelsort.core.masks.settings import MaskReason
 
 SHAPE = (8, 10)
@@ -86,6 +88,19 @@ def test_a_stroke_and_a_line_on_a_turned_panel():
     # ... and nothing in the gap between the panels.
     gap = metres((5.0, 2.0))
     assert edited(Paint(gap, width=0.1 * PIXEL), shape=(8, 6), geometry=turned()) == []
+
+
+def test_a_side_that_is_all_but_level():
+    corners = (
+        (-0.5, 1.0),
+        (2.5, 1.0 + 5e-324),
+        (2.5, 3.5),
+        (-0.5, 3.5),
+        (-0.5, 0.0),
+        (0.0, 5e-324),
+    )
+    found = edited(Polygon(corners), shape=(5, 5))
+    assert {(2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 2)} <= set(found)
 
 
 def test_without_a_geometry_shapes_are_in_raw_pixels():
@@ -298,3 +313,20 @@ def test_the_text_is_plain_json():
     rows = json.loads(EditList((Grow(n=2),)).undo().to_json())
     grow = {"kind": "grow", "within": "panel", "n": 2, "square": False, "undone": True}
     assert rows == {"version": 1, "edits": [grow]}
+
+
+def test_edits_are_kept_in_the_mask_file(tmp_path):
+    # More than an attribute of HDF5 may hold.
+    edits = EditList((Pixels(tuple(range(20_000))), Grow(n=2))).undo(1)
+    base = PixelMask(np.zeros((200, 200), np.uint8))
+    write_mask(edits.apply(base), tmp_path / "mask.h5", edits=edits)
+    assert read_edits(tmp_path / "mask.h5") == edits
+    write_mask(base, tmp_path / "plain.h5")
+    assert read_edits(tmp_path / "plain.h5") == EditList()
+    with h5py.File(tmp_path / "mask.h5", "r+") as file:
+        del file["/xfelsort/edits"]
+        file["/xfelsort/edits"] = "[1"
+    (tmp_path / "none.h5").write_text("no")
+    for name in ("mask.h5", "none.h5"):
+        with pytest.raises(UnreadableFileError, match=name):
+            read_edits(tmp_path / name)
