@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog, QLabel, QPushButton
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QLabel,
+    QPushButton,
+)
 
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.learning.comparison import compare
@@ -65,7 +73,10 @@ def dock(viewer, qtbot, run, labels):
 
 
 def click(dock, name, qtbot):
-    qtbot.mouseClick(dock.findChild(QPushButton, name), Qt.MouseButton.LeftButton)
+    found = dock.findChild(QPushButton, name)
+    QApplication.processEvents()  # what came or went with a choice has its place now
+    qtbot.waitUntil(found.isEnabled, timeout=WAIT)
+    qtbot.mouseClick(found, Qt.MouseButton.LeftButton)
 
 
 def finish(dock, qtbot):
