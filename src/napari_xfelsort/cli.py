@@ -17,6 +17,7 @@ from napari_xfelsort import (
     _cli_info,
     _cli_label,
     _cli_mask,
+    _cli_mask_convert,
     _cli_models,
     _cli_profile,
     _cli_simulate,
@@ -43,6 +44,7 @@ app.command()(_cli_view.view)
 app.command(cls=ManyValuesCommand)(_cli_label.label)
 app.command()(_cli_profile.profile)
 app.command()(_cli_mask.mask)
+app.command()(_cli_mask_convert.mask_convert)
 app.command()(_cli_train.train)
 app.command()(_cli_models.models)
 app.command()(_cli_sort.sort)

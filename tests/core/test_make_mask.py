@@ -257,3 +257,27 @@ def test_the_file_is_a_mask_of_the_other_tasks_and_names_its_bits(tmp_path):
 def test_what_cannot_be_is_told(arguments, words):
     with pytest.raises(SettingsError, match=words):
         make_mask(**arguments)
+
+
+@pytest.mark.parametrize("wanted", [3.5, 9.0])
+def test_another_lambda_is_as_if_the_mask_had_been_made_with_it(wanted):
+    rng = np.random.default_rng(7)
+    dark = rng.normal(100, 5, (40, 64, 64))
+    bright = dark + rng.poisson(30, dark.shape)
+    dark[:, 3, 4] += 40
+    dark[:, 8:20, 9] += rng.normal(0, 9, (40, 12))
+    dark[:, 30, 30] = 7
+    bright[:, 40, 41] *= 3
+    bright[5, 1, 1] = 9e5
+    bad = np.zeros((64, 64), bool)
+    bad[50:, :3] = True
+    stages = [rng.normal(0, 1, dark.shape), rng.normal(12, 1, dark.shape)]
+    common = {"dark": dark, "bright": bright, "gain": stages, "bad": bad, "saturation": 8e5}
+    made = make_mask(**common)
+    again, other = make_mask(**common, mask_lambda=wanted), made.with_lambda(wanted)
+    assert np.array_equal(other.reasons, again.reasons)
+    assert other.settings == again.settings
+    assert not np.array_equal(other.reasons, made.reasons)
+    assert np.array_equal(other.with_lambda(6.0).reasons, made.reasons)
+    with pytest.raises(SettingsError):
+        made.with_lambda(0.5)

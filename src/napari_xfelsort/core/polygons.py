@@ -28,7 +28,9 @@ def points_in_polygon(
         if y0 == y1:
             continue
         crosses = (y0 > y) != (y1 > y)
-        inside ^= crosses & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
+        # A side that is all but level may have a slope too large for a number.
+        with np.errstate(over="ignore", invalid="ignore"):
+            inside ^= crosses & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
     return inside
 
 

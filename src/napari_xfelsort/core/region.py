@@ -285,18 +285,8 @@ class Region:
         return inside
 
     def _inside_polygons(self, geometry: Geometry) -> NDArray[np.bool_]:
-        every_x, every_y, _ = geometry.positions()
-        inside = np.zeros(every_x.shape, bool)
-        corners = [np.array(polygon) for polygon in self.polygons]
-        # Once for all of them: a path has many, and mostly takes up little of the detector.
-        around = _within_box(every_x, every_y, np.concatenate(corners))
-        x, y = every_x[around], every_y[around]
-        found = np.zeros(x.shape, bool)
-        for polygon in corners:
-            near = np.flatnonzero(_within_box(x, y, polygon))
-            found[near] |= points_in_polygon(x[near], y[near], polygon)
-        inside[around] = found
-        return inside
+        x, y, _ = geometry.positions()
+        return pixels_in_polygons(x, y, [np.array(polygon) for polygon in self.polygons])
 
     def _inside_q(
         self, geometry: Geometry, photon_energy: float, camera_length: float
@@ -349,6 +339,34 @@ def as_region(region: Region | str | None) -> Region:
     if region is None:
         return Region()
     return region if isinstance(region, Region) else Region.parse(region)
+
+
+def pixels_in_polygons(
+    x: NDArray[np.float64], y: NDArray[np.float64], polygons: Sequence[NDArray[np.float64]]
+) -> NDArray[np.bool_]:
+    """Pixels whose centres lie inside any of the polygons.
+
+    Parameters
+    ----------
+    x, y : ndarray, raw shape
+        Centres of the pixels; NaN where there is none.
+    polygons : sequence of ndarray, each of shape (corners, 2)
+        (x, y) of corners.
+
+    Returns
+    -------
+    ndarray of bool, raw shape
+    """
+    inside = np.zeros(x.shape, bool)
+    # Once for all of them: a path has many, and mostly takes up little of the detector.
+    around = _within_box(x, y, np.concatenate(polygons))
+    near_x, near_y = x[around], y[around]
+    found = np.zeros(near_x.shape, bool)
+    for polygon in polygons:
+        near = np.flatnonzero(_within_box(near_x, near_y, polygon))
+        found[near] |= points_in_polygon(near_x[near], near_y[near], polygon)
+    inside[around] = found
+    return inside
 
 
 def _within_box(

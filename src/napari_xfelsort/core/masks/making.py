@@ -7,6 +7,7 @@ the light. Frames are read in blocks and not kept.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -63,16 +64,55 @@ class MadeMask(PixelMask):
         The dark frames that were used (F1).
     settings : MaskSettings
         How it was made.
+    separation : ndarray of float, raw shape, optional
+        The λ from which gain stages overlap; NaN where not known.
     """
 
     features: dict[str, Feature] = field(default_factory=dict)
     dark_frames: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     settings: MaskSettings = field(default_factory=MaskSettings)
+    separation: NDArray[np.float64] | None = None
 
     def count(self, reason: MaskReason) -> int:
         """Pixels that are bad for this reason (and perhaps others)."""
         return int(np.count_nonzero(self.reasons & np.uint8(reason)))
 
+    def with_lambda(self, mask_lambda: float) -> MadeMask:
+        """The mask that the same frames give with another λ of the mask; none is read.
+
+        Raises
+        ------
+        SettingsError
+            If λ is out of range.
+        """
+        settings = dataclasses.replace(self.settings, mask_lambda=mask_lambda)
+        kept = MaskReason.DEAD | MaskReason.GIVEN
+        reach = self.separation
+        reasons = self.reasons & np.uint8(kept)
+        for name, feature in self.features.items():
+            away = feature.ratio if name in ONE_SIDED else np.abs(feature.ratio)
+            reasons[away > mask_lambda] |= np.uint8(reason_of(name))
+        if reach is not None:
+            reasons[reach < mask_lambda] |= np.uint8(MaskReason.GAIN_SEPARATION)
+        return dataclasses.replace(self, reasons=reasons, settings=settings)
+
+
+#: Only what is far above the others is bad.
+ONE_SIDED = ("flicker",)
+
+
+def reason_of(feature: str) -> MaskReason:
+    """Why a pixel is bad that is far off in this feature of a `MadeMask`."""
+    return _REASONS[feature.rstrip("_0123456789")]
+
+
+_REASONS = {
+    "offset": MaskReason.OFFSET,
+    "noise": MaskReason.NOISE,
+    "bright": MaskReason.BRIGHT,
+    "flicker": MaskReason.FLICKER,
+    "gain_level": MaskReason.GAIN_LEVEL,
+}
 
 #: Gives the frames again, in blocks: shape (frames, ...raw shape).
 Blocks = Callable[[], Iterator[NDArray[Any]]]
@@ -132,6 +172,7 @@ class MaskMaker:
         self._saturated = np.zeros(self.raw_shape, bool)
         self._reasons = np.zeros(self.raw_shape, np.uint8)
         self._features: dict[str, Feature] = {}
+        self._separation = np.full(self.raw_shape, np.nan)
         self._offset: NDArray[np.float64] | None = None
         self._dark_frames = np.zeros(0, bool)
 
@@ -214,8 +255,10 @@ class MaskMaker:
         if min(values.shape[0], side) * min(values.shape[1], side) < LEAST_PIXELS:
             return
         plane = fit_background(values, hidden, (side, side), self.settings.robust)
-        feature.ratio[tile] = _ratio(values, plane.level, plane.scale)
-        self._mark(tile, self._is_out(feature.ratio[tile]) & ~hidden, reason)
+        ratio = _ratio(values, plane.level, plane.scale)
+        ratio[hidden] = np.nan
+        feature.ratio[tile] = ratio
+        self._mark(tile, self._is_out(ratio), reason)
 
     # -- bright frames -----------------------------------------------------------------
 
@@ -296,12 +339,15 @@ class MaskMaker:
             level.values[...] = found.mean
             for tile in self._tiles:
                 self._judge_all(level, tile)
-                out = self._is_out(level.ratio[tile]) & ~self._given[tile]
+                level.ratio[tile][self._given[tile]] = np.nan
+                out = self._is_out(level.ratio[tile])
                 self._mark(tile, out, MaskReason.GAIN_LEVEL)
             if before is not None:
                 reach = self.settings.mask_lambda
-                meet = before.mean + reach * before.std > found.mean - reach * found.std
-                self._mark((...,), meet & ~self._given, MaskReason.GAIN_SEPARATION)
+                apart = _ratio(found.mean, before.mean, before.std + found.std)
+                apart[self._given] = np.nan
+                self._separation = np.fmin(self._separation, apart)
+                self._mark((...,), apart < reach, MaskReason.GAIN_SEPARATION)
             before = found
 
     # -- the result --------------------------------------------------------------------
@@ -310,7 +356,9 @@ class MaskMaker:
         """The mask of all that was looked at."""
         reasons = self._reasons.copy()
         reasons[self._given | self._saturated] |= np.uint8(MaskReason.GIVEN)
-        return MadeMask(reasons, dict(self._features), self._dark_frames, self.settings)
+        return MadeMask(
+            reasons, dict(self._features), self._dark_frames, self.settings, self._separation
+        )
 
     # -- helpers -----------------------------------------------------------------------
 

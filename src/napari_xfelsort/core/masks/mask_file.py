@@ -14,12 +14,15 @@ import numpy as np
 
 import napari_xfelsort
 from napari_xfelsort.core.atomic import atomic_write
+from napari_xfelsort.core.errors import SettingsError, UnreadableFileError
 from napari_xfelsort.core.mask import PixelMask
+from napari_xfelsort.core.masks.editing import EditList
 from napari_xfelsort.core.masks.making import MadeMask
 from napari_xfelsort.core.masks.settings import MaskReason
 
 DATASET = "/entry_1/data_1/mask"
 _FEATURES = "/xfelsort/features"
+_EDITS = "/xfelsort/edits"
 
 
 def write_mask(
@@ -27,6 +30,7 @@ def write_mask(
     path: str | os.PathLike[str],
     overwrite: bool = False,
     inputs: dict[str, str] | None = None,
+    edits: EditList | None = None,
 ) -> None:
     """Write a mask file; of a mask that was made also its features, and how it was made.
 
@@ -40,6 +44,8 @@ def write_mask(
         Replace a file that exists.
     inputs : dict of str to str, optional
         What it was made from, to be kept beside it.
+    edits : EditList, optional
+        That led to it, to be kept beside it; `read_edits` reads them.
 
     Raises
     ------
@@ -67,11 +73,34 @@ def write_mask(
                     )
             file["/xfelsort/dark_frames"] = mask.dark_frames
             file["/xfelsort/settings"] = mask.settings.to_toml()
+        if edits is not None:
+            file[_EDITS] = edits.to_json()
         about = file.require_group("/xfelsort").attrs
         about["version"] = napari_xfelsort.__version__
         about["time"] = datetime.now(UTC).isoformat(timespec="seconds")
         for name, text in (inputs or {}).items():
             about[name] = text
+
+
+def read_edits(path: str | os.PathLike[str]) -> EditList:
+    """The manual edits that a mask file keeps; an empty list if it keeps none.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file is not HDF5, or its edits are damaged.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            stored = file.get(_EDITS)
+            text = stored[()] if isinstance(stored, h5py.Dataset) else None
+        if text is None:
+            return EditList()
+        return EditList.from_json(text.decode() if isinstance(text, bytes) else text)
+    except (OSError, UnicodeDecodeError, SettingsError) as error:
+        raise UnreadableFileError(f"The edits in {path} cannot be read: {error}") from error
 
 
 def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:

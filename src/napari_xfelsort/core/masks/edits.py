@@ -1,0 +1,400 @@
+"""Manual edits of a mask, one by one: what is drawn, and what is done to a whole mask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_xfelsort.core.errors import SettingsError
+from napari_xfelsort.core.masks.making import Tile, tiles_of
+from napari_xfelsort.core.polygons import ellipse_polygon, line_polygons
+from napari_xfelsort.core.region import pixels_in_polygons
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.geometry import Geometry
+
+Points = tuple[tuple[float, float], ...]
+#: More than anybody draws; a file that claims more is damaged.
+_MAX_POINTS = 1_000_000
+_ELLIPSE_CORNERS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """What edits are done on.
+
+    Attributes
+    ----------
+    raw_shape : tuple of int
+        Of the mask.
+    geometry : Geometry, optional
+        Fitted to the raw shape; without one, shapes are in pixels of the raw frame.
+    images : mapping of str to ndarray, raw shape
+        What thresholds look at.
+    """
+
+    raw_shape: tuple[int, ...]
+    geometry: Geometry | None = None
+    images: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+
+    def inside(self, polygons: list[NDArray[np.float64]]) -> NDArray[np.bool_]:
+        """Pixels whose centres lie inside any of the polygons (x, y).
+
+        Raises
+        ------
+        SettingsError
+            If there is no geometry, and frames are no single picture.
+        """
+        if self.geometry is not None:
+            x, y, _ = self.geometry.positions()
+        else:
+            self._flat()
+            rows, columns = np.indices(self.raw_shape, np.float64)
+            x, y = columns, rows
+        return pixels_in_polygons(x, y, polygons)
+
+    def pixel_at(self, x: float, y: float) -> tuple[int, ...] | None:
+        """The raw pixel that the picture shows at a point, None in a gap."""
+        if self.geometry is not None:
+            row, column = self.geometry.grid.picture([(x, y)])[0]
+            return self.geometry.raw_index_at(float(row), float(column))
+        rows, columns = self._flat()
+        place = (math.floor(y + 0.5), math.floor(x + 0.5))
+        return place if 0 <= place[0] < rows and 0 <= place[1] < columns else None
+
+    def tiles(self, within: str) -> dict[str, Tile]:
+        """Panels or modules by name; modules are numbered through the leading axes."""
+        if within == "panel" and self.geometry is not None:
+            return {name: panel.raw_index for name, panel in self.geometry.panels.items()}
+        return {str(k): tile for k, tile in enumerate(tiles_of(self.raw_shape))}
+
+    def _flat(self) -> tuple[int, int]:
+        if len(self.raw_shape) != 2:
+            raise SettingsError(
+                f"Shapes on frames of {self.raw_shape} need a geometry that puts them together."
+            )
+        return self.raw_shape[0], self.raw_shape[1]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit; `change` says what it does to the bad pixels."""
+
+    kind: ClassVar[str] = ""
+
+    def change(self, bad: NDArray[np.bool_], canvas: Canvas) -> NDArray[np.bool_]:
+        """Bad pixels after the edit, given those before it; raw shape."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Adding(Edit):
+    """Makes pixels bad, or good again."""
+
+    def change(self, bad: NDArray[np.bool_], canvas: Canvas) -> NDArray[np.bool_]:
+        """Bad pixels after the edit, given those before it; raw shape."""
+        found = self.pixels(canvas)
+        return bad & ~found if self.erases else bad | found
+
+    @property
+    def erases(self) -> bool:
+        """Whether pixels become good."""
+        return bool(getattr(self, "erase", False))
+
+    def pixels(self, canvas: Canvas) -> NDArray[np.bool_]:
+        """The pixels meant; raw shape."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Drawn(_Adding):
+    """A shape: laboratory (x, y) in m, or (fs, ss) in raw pixels without a geometry."""
+
+    points: Points
+    erase: bool = False
+    _least: ClassVar[int] = 3
+    _most: ClassVar[int] = _MAX_POINTS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", _points(self.points, self.kind))
+        if not self._least <= len(self.points) <= self._most:
+            raise SettingsError(f"A {self.kind} cannot have {len(self.points)} points.")
+
+    def polygons(self) -> list[NDArray[np.float64]]:
+        """What it encloses."""
+        return [np.array(self.points)]
+
+    def pixels(self, canvas: Canvas) -> NDArray[np.bool_]:
+        """Pixels whose centres are inside."""
+        return canvas.inside(self.polygons())
+
+
+@dataclass(frozen=True)
+class Polygon(_Drawn):
+    """What a polygon of three corners or more encloses."""
+
+    kind: ClassVar[str] = "polygon"
+
+
+@dataclass(frozen=True)
+class Rectangle(_Drawn):
+    """A rectangle by its four corners in order; it may be turned."""
+
+    kind: ClassVar[str] = "rectangle"
+    _least: ClassVar[int] = 4
+    _most: ClassVar[int] = 4
+
+
+@dataclass(frozen=True)
+class Ellipse(_Drawn):
+    """The ellipse in a rectangle of four corners in order; it may be turned."""
+
+    kind: ClassVar[str] = "ellipse"
+    _least: ClassVar[int] = 4
+    _most: ClassVar[int] = 4
+
+    def polygons(self) -> list[NDArray[np.float64]]:
+        """What it encloses."""
+        return [ellipse_polygon(np.array(self.points), _ELLIPSE_CORNERS)]
+
+
+@dataclass(frozen=True)
+class Line(_Drawn):
+    """What lies within half a width of a line or path; ends are round."""
+
+    width: float = 0.0
+    kind: ClassVar[str] = "line"
+    _least: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "width", _number(self.width, f"The width of a {self.kind}"))
+        if not self.width > 0:
+            raise SettingsError(f"The width of a {self.kind} is {self.width}; it must be above 0.")
+
+    def polygons(self) -> list[NDArray[np.float64]]:
+        """What it encloses."""
+        return line_polygons(np.array(self.points), self.width)
+
+
+@dataclass(frozen=True)
+class Paint(Line):
+    """A stroke of a round brush; pixels that the picture shows at its points are hit too."""
+
+    kind: ClassVar[str] = "stroke"
+    _least: ClassVar[int] = 1
+
+    def pixels(self, canvas: Canvas) -> NDArray[np.bool_]:
+        """Pixels whose centres are inside, and those at the points."""
+        found = super().pixels(canvas)
+        for x, y in self.points:
+            at = canvas.pixel_at(x, y)
+            if at is not None:
+                found[at] = True
+        return found
+
+
+@dataclass(frozen=True)
+class Pixels(_Adding):
+    """Single raw pixels, numbered through the raw frame in C order."""
+
+    numbers: tuple[int, ...]
+    erase: bool = False
+    kind: ClassVar[str] = "pixels"
+
+    def __post_init__(self) -> None:
+        numbers = np.asarray(self.numbers)
+        if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+            raise SettingsError("Pixels are given by whole numbers.")
+        object.__setattr__(self, "numbers", tuple(np.unique(numbers).astype(int).tolist()))
+
+    def pixels(self, canvas: Canvas) -> NDArray[np.bool_]:
+        """The pixels meant; raw shape."""
+        found = np.zeros(math.prod(canvas.raw_shape), bool)
+        numbers = np.array(self.numbers, np.int64)
+        if numbers.size and not 0 <= numbers[0] <= numbers[-1] < found.size:
+            raise SettingsError(
+                f"An edit names pixel {numbers[-1] if numbers[0] >= 0 else numbers[0]}, but "
+                f"frames of {canvas.raw_shape} have {found.size}."
+            )
+        found[numbers] = True
+        return found.reshape(canvas.raw_shape)
+
+
+@dataclass(frozen=True)
+class Threshold(_Adding):
+    """Pixels of an image from ``low`` to ``high``, both included; None has no limit."""
+
+    image: str
+    low: float | None = None
+    high: float | None = None
+    erase: bool = False
+    kind: ClassVar[str] = "threshold"
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _number(value, "A threshold"))
+        if self.low is None and self.high is None:
+            raise SettingsError("A threshold needs a lowest value, a highest, or both.")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise SettingsError(f"The range of values {self.low} to {self.high} is empty.")
+
+    def pixels(self, canvas: Canvas) -> NDArray[np.bool_]:
+        """The pixels meant; those that are not a number are not."""
+        image = canvas.images.get(self.image)
+        if image is None:
+            raise SettingsError(
+                f"The threshold needs the image {self.image!r}, which is not here."
+            )
+        values = np.asarray(image)
+        if values.shape != canvas.raw_shape:
+            raise SettingsError(
+                f"The image {self.image!r} is of {values.shape}, the mask of {canvas.raw_shape}."
+            )
+        found = ~np.isnan(values)
+        if self.low is not None:
+            found &= values >= self.low
+        if self.high is not None:
+            found &= values <= self.high
+        return found
+
+
+@dataclass(frozen=True)
+class _Tiled(Edit):
+    """Done to each panel or module by itself, never across their borders."""
+
+    within: str = "panel"
+
+    def __post_init__(self) -> None:
+        if self.within not in ("panel", "module"):
+            raise SettingsError(f"An edit is done within panel or module, not {self.within!r}.")
+
+    def change(self, bad: NDArray[np.bool_], canvas: Canvas) -> NDArray[np.bool_]:
+        """Bad pixels after the edit, given those before it; raw shape."""
+        result = bad.copy()
+        for tile in canvas.tiles(self.within).values():
+            result[tile] = self.tile_change(bad[tile])
+        return result
+
+    def tile_change(self, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The same for one panel or module, shape (ss, fs)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Grow(_Tiled):
+    """Bad pixels grow by ``n`` pixels along rows and columns, or ``square`` with corners."""
+
+    n: int = 1
+    square: bool = False
+    kind: ClassVar[str] = "grow"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole = isinstance(self.n, int | np.integer) and not isinstance(self.n, bool)
+        if not whole or not 1 <= self.n <= 1_000:
+            raise SettingsError(f"A mask can {self.kind} by 1 to 1000 pixels, not by {self.n!r}.")
+
+    def tile_change(self, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The same for one panel or module, shape (ss, fs)."""
+        return _grown(bad, int(self.n), self.square)
+
+
+@dataclass(frozen=True)
+class Shrink(Grow):
+    """Bad pixels within ``n`` of a good one become good; borders of panels are no good ones."""
+
+    kind: ClassVar[str] = "shrink"
+
+    def tile_change(self, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The same for one panel or module, shape (ss, fs)."""
+        return ~_grown(~bad, int(self.n), self.square)
+
+
+@dataclass(frozen=True)
+class Invert(_Tiled):
+    """Bad pixels become good and good ones bad; those in no panel stay as they are."""
+
+    kind: ClassVar[str] = "invert"
+
+    def tile_change(self, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The same for one panel or module, shape (ss, fs)."""
+        return ~bad
+
+
+@dataclass(frozen=True)
+class Mirror(_Tiled):
+    """Adds the mirror image of each panel's bad pixels, or of ``source`` to all like it.
+
+    Along ``ss`` rows change places, along ``fs`` columns, along ``both`` all, and ``none``
+    copies ``source`` as it is.
+    """
+
+    along: str = "fs"
+    source: str | None = None
+    kind: ClassVar[str] = "mirror"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.along not in ("fs", "ss", "both", "none"):
+            raise SettingsError(f"Mirrored is along fs, ss, both or none, not {self.along!r}.")
+        if self.along == "none" and self.source is None:
+            raise SettingsError("To copy a panel without mirroring it, name the panel.")
+
+    def change(self, bad: NDArray[np.bool_], canvas: Canvas) -> NDArray[np.bool_]:
+        """Bad pixels after the edit, given those before it; raw shape."""
+        if self.source is None:
+            return super().change(bad, canvas)
+        tiles = canvas.tiles(self.within)
+        if self.source not in tiles:
+            raise SettingsError(f"There is no {self.within} {self.source!r} to be mirrored.")
+        image = self._mirrored(bad[tiles[self.source]])
+        result = bad.copy()
+        for name, tile in tiles.items():
+            if name != self.source and result[tile].shape == image.shape:
+                result[tile] |= image
+        return result
+
+    def tile_change(self, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The same for one panel or module, shape (ss, fs)."""
+        return bad | self._mirrored(bad)
+
+    def _mirrored(self, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        rows = -1 if self.along in ("ss", "both") else 1
+        columns = -1 if self.along in ("fs", "both") else 1
+        return bad[::rows, ::columns]
+
+
+def _grown(bad: NDArray[np.bool_], n: int, square: bool) -> NDArray[np.bool_]:
+    from scipy.ndimage import binary_dilation, generate_binary_structure
+
+    shape = generate_binary_structure(2, 2 if square else 1)
+    return np.asarray(binary_dilation(bad, shape, iterations=n), bool)
+
+
+def _points(points: ArrayLike, kind: str) -> Points:
+    try:
+        array = np.asarray(points, np.float64)
+    except (TypeError, ValueError):
+        array = np.zeros(0)
+    if array.ndim != 2 or array.shape[1] != 2 or len(array) > _MAX_POINTS:
+        raise SettingsError(f"The points of a {kind} are pairs (x, y).")
+    if not np.isfinite(array).all():
+        raise SettingsError(f"A point of a {kind} is not a number.")
+    return tuple((x, y) for x, y in array.tolist())
+
+
+def _number(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise SettingsError(f"{what} is {value!r} but must be a number.")
+    number = float(value)
+    if not math.isfinite(number):
+        raise SettingsError(f"{what} is {value!r} but must be finite.")
+    return number
