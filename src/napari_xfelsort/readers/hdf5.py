@@ -196,17 +196,18 @@ def _identity(path: str) -> tuple[int, ...]:
 
 
 def _open(path: str) -> h5py.File:
+    """Never with a lock: a file that is read must not stop the program that appends to it."""
     try:
         return h5py.File(path, "r", driver="stdio", locking=False)
     except OSError:
         pass  # the default driver says more of what is wrong
     try:
-        return h5py.File(path, "r")
+        return h5py.File(path, "r", locking=False)
     except OSError as error:
         if "already open for write" not in str(error):
             raise UnreadableFileError(explain(path, error)) from error
     try:  # the writer uses single-writer/multiple-reader mode, or died in it
-        return h5py.File(path, "r", libver="latest", swmr=True)
+        return h5py.File(path, "r", libver="latest", swmr=True, locking=False)
     except OSError as error:
         raise UnreadableFileError(explain(path, error)) from error
 
