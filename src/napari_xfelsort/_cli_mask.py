@@ -14,8 +14,15 @@ from napari_xfelsort.cli_options import (
     settings_options,
 )
 from napari_xfelsort.cli_progress import progress
-from napari_xfelsort.cli_support import Status, guarded, say, table, tell_problems
-from napari_xfelsort.core.errors import OutputError, SettingsError
+from napari_xfelsort.cli_support import (
+    Status,
+    guarded,
+    refuse_existing,
+    say,
+    table,
+    tell_problems,
+)
+from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.masks.settings import MaskSettings
 
 if TYPE_CHECKING:
@@ -68,8 +75,7 @@ def mask(
     from napari_xfelsort.core.masks.mask_file import write_mask
     from napari_xfelsort.readers import open_stack
 
-    if out.exists() and not overwrite:  # before the work
-        raise OutputError(f"{out} exists already; choose another name or use --overwrite.")
+    refuse_existing(out, overwrite)
     if paper:
         if settings != MaskSettings():
             raise SettingsError("--paper sets everything; leave the other settings out.")

@@ -21,11 +21,12 @@ from napari_xfelsort.cli_support import (
     complain,
     guarded,
     plural,
+    refuse_existing,
     say,
     table,
     tell_problems,
 )
-from napari_xfelsort.core.errors import LabelError, OutputError, RegionError
+from napari_xfelsort.core.errors import LabelError, RegionError
 from napari_xfelsort.core.profiles.settings import ProfileSettings
 
 if TYPE_CHECKING:
@@ -144,8 +145,8 @@ def run_profile(
     from napari_xfelsort.core.profiles import Profiler
     from napari_xfelsort.readers import open_stack
 
-    if out is not None and out.exists() and not overwrite:
-        raise OutputError(f"{out} exists already; choose another name or use --overwrite.")
+    if out is not None:
+        refuse_existing(out, overwrite)
     stack = open_stack(
         asked.paths, geometry=asked.geometry, mask=asked.mask, dataset=asked.dataset
     )

@@ -21,10 +21,11 @@ from napari_xfelsort.cli_support import (
     complain,
     guarded,
     plural,
+    refuse_existing,
     say,
     tell_problems,
 )
-from napari_xfelsort.core.errors import OutputError, RegionError, SettingsError
+from napari_xfelsort.core.errors import RegionError, SettingsError
 from napari_xfelsort.core.train_settings import MODELS, TrainSettings
 
 if TYPE_CHECKING:
@@ -98,8 +99,7 @@ def train(
         raise SettingsError("--save-all saves what --compare trains; give both.")
     files = {"": out} | (_files_of_all(out) if save_all else {})
     for file in files.values():
-        if file.exists() and not overwrite:
-            raise OutputError(f"{file} exists already; choose another name or use --overwrite.")
+        refuse_existing(file, overwrite)
     stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
     tell_problems(stack.problems)
     try:

@@ -10,11 +10,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from napari_xfelsort.core.errors import XfelsortError
+from napari_xfelsort.core.errors import OutputError, XfelsortError
 
 #: Problems that are named when a task starts.
 _TOLD = 20
@@ -85,6 +86,18 @@ def _system_sentence(error: OSError) -> str:
     if error.strerror and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}."
     return f"The system says: {error}."
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Say before the work, not after it, that a file will not be replaced.
+
+    Raises
+    ------
+    OutputError
+        If it exists and must not be replaced.
+    """
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already; choose another name or use --overwrite.")
 
 
 class Interrupts:

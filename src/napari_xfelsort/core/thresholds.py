@@ -86,9 +86,7 @@ def best_f1_threshold(scores: NDArray[np.float64], positive: NDArray[np.bool_]) 
     positive : ndarray of bool, shape (events,)
         The labels; at least one is True.
     """
-    candidates = np.unique(scores)
-    at_least = len(scores) - np.searchsorted(np.sort(scores), candidates)
-    hits = np.count_nonzero(positive) - np.searchsorted(np.sort(scores[positive]), candidates)
+    candidates, at_least, hits = _counts(scores, positive)
     f1 = 2 * hits / (at_least + np.count_nonzero(positive))
     best = np.flatnonzero(f1 == f1.max()).tolist()
     middles = [_middle(candidates, k) for k in best]
@@ -130,10 +128,8 @@ def cost_threshold(
     cost_lost : float
         Of a positive event that is decided otherwise.
     """
-    candidates = np.unique(scores)
-    at_least = len(scores) - np.searchsorted(np.sort(scores), candidates)
+    candidates, at_least, hits = _counts(scores, positive)
     n_positive = np.count_nonzero(positive)
-    hits = n_positive - np.searchsorted(np.sort(scores[positive]), candidates)
     costs = cost_false * (at_least - hits) + cost_lost * (n_positive - hits)
     middles = [_middle(candidates, k) for k in range(len(candidates))]
     if candidates[-1] < 1:  # nothing positive
@@ -141,6 +137,16 @@ def cost_threshold(
         middles.append(float((candidates[-1] + 1) / 2))
     best = np.flatnonzero(costs <= costs.min() * (1 + 1e-12)).tolist()
     return min((middles[k] for k in best), key=lambda t: abs(t - 0.5))
+
+
+def _counts(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Every score, ascending; how many events and how many positive ones reach it."""
+    candidates = np.unique(scores)
+    at_least = len(scores) - np.searchsorted(np.sort(scores), candidates)
+    hits = np.count_nonzero(positive) - np.searchsorted(np.sort(scores[positive]), candidates)
+    return candidates, at_least, hits
 
 
 def _middle(candidates: NDArray[np.float64], k: int) -> float:

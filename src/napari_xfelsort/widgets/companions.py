@@ -66,6 +66,12 @@ class Companions:
         """The layer with this role, None when the run has none."""
         return next((la for la in self.layers() if drawn.role_of(la) == role), None)
 
+    def remove(self, role: str) -> None:
+        """Take the layer with this role from the picture, if there is one."""
+        run, layer = self._run(), self.layer(role)
+        if run is not None and run.viewer is not None and layer is not None:
+            run.viewer.layers.remove(layer)
+
     def follow(self, i: int | None) -> None:
         """Show what belongs to event ``i``; nothing when there is none."""
         run = self._run()

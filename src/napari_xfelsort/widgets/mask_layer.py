@@ -74,6 +74,4 @@ def show_reasons(run: Run, mask: PixelMask, shown: int) -> None:
 
 def remove_reasons(run: Run) -> None:
     """Take that layer from the picture, if there is one."""
-    layer, viewer = run.companions.layer(REASONS), run.viewer
-    if layer is not None and viewer is not None:
-        viewer.layers.remove(layer)
+    run.companions.remove(REASONS)

@@ -116,7 +116,7 @@ def highlight(run: Run, panels: Sequence[str]) -> None:
     geometry, viewer = run.stack.geometry, run.viewer
     layer = run.companions.layer(CHOSEN)
     if viewer is None or geometry is None or not panels:
-        remove_highlight(run)
+        run.companions.remove(CHOSEN)
         return
     outlines = geometry.outlines()
     corners = [outlines[name] for name in panels]
@@ -135,10 +135,3 @@ def highlight(run: Run, panels: Sequence[str]) -> None:
     layer.add_polygons(
         corners, edge_color=REGION_COLOUR, face_color="transparent", edge_width=_EDGE
     )
-
-
-def remove_highlight(run: Run) -> None:
-    """Take the outlines from the picture."""
-    layer, viewer = run.companions.layer(CHOSEN), run.viewer
-    if layer is not None and viewer is not None:
-        viewer.layers.remove(layer)

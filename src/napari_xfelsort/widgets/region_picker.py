@@ -129,7 +129,7 @@ class RegionPicker(QWidget):
         """Choose for this run from now on."""
         self._click.stop()
         if self._run is not None:
-            drawn.remove_highlight(self._run)
+            self._run.companions.remove(drawn.CHOSEN)
             self._run.changed.disconnect(self._run_changed)
         self._run = run
         if run is not None:

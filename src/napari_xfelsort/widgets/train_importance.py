@@ -123,10 +123,8 @@ class ImportancePanel(QWidget):
 
     def remove(self) -> None:
         """Take the layer of the run away."""
-        run = self._run
-        layer = None if run is None else run.companions.layer(IMPORTANCE)
-        if run is not None and layer is not None and run.viewer is not None:
-            run.viewer.layers.remove(layer)
+        if self._run is not None:
+            self._run.companions.remove(IMPORTANCE)
 
     def _enable(self) -> None:
         model, run = self._model, self._run
