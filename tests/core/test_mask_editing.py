@@ -16,6 +16,8 @@ from hypothesis.extra import numpy as arrays
 from napari_xfelsort.core.errors import SettingsError, UnreadableFileError
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.mask import PixelMask
+from napari_xfelsort.core.masks.canvas import Canvas
+from napari_xfelsort.core.masks.edited import EditedMask
 from napari_xfelsort.core.masks.editing import EDITS, EditList
 from napari_xfelsort.core.masks.edits import (
     Edit,
@@ -107,8 +109,10 @@ def test_without_a_geometry_shapes_are_in_raw_pixels():
     assert edited(Rectangle(((0.5, 1.5), (2.5, 1.5), (2.5, 2.5), (0.5, 2.5)))) == [(2, 1), (2, 2)]
     assert edited(Paint(((3.4, 2.4),), width=0.1)) == [(2, 3)]
     assert edited(Paint(((-0.6, 2.4),), width=0.1)) == []
-    with pytest.raises(SettingsError, match="need a geometry"):
-        edited(Paint(((3.4, 2.4),), width=0.1), shape=(2, 4, 4))
+    # Modules lie below one another: row 5 is row 1 of the second.
+    assert edited(Paint(((3.4, 5.4),), width=0.1), shape=(2, 4, 4)) == [(1, 1, 3)]
+    tall = ((0.5, 2.5), (1.5, 2.5), (1.5, 4.5), (0.5, 4.5))
+    assert edited(Rectangle(tall), shape=(2, 4, 4)) == [(0, 3, 1), (1, 0, 1)]
 
 
 def test_an_ellipse_is_what_its_equation_says():
@@ -157,6 +161,32 @@ def test_a_range_of_values_includes_its_limits_and_no_nan():
     assert edited(Threshold("image", 1, 2), shape=(1, 5), images=at) == [(0, 1), (0, 2)]
     assert edited(Threshold("image", low=2), shape=(1, 5), images=at) == [(0, 2), (0, 4)]
     assert edited(Threshold("image", high=0), shape=(1, 5), images=at) == [(0, 0)]
+
+
+def test_a_threshold_keeps_the_pixels_that_it_meant(tmp_path):
+    image = np.arange(80.0).reshape(SHAPE)
+    edit = Threshold("event 3", 10, 12, meant=None).kept(Canvas(SHAPE, images={"event 3": image}))
+    assert edited(edit) == [(1, 0), (1, 1), (1, 2)]  # without the image
+    read = EditList.from_json(EditList((edit,)).to_json())
+    assert read.edits == (edit,)
+    later = edit.kept(Canvas(SHAPE, images={"event 3": image + 1}))
+    assert edited(later) == [(0, 9), (1, 0), (1, 1)]
+    for meant, words in (("?", "damaged"), ("AAAA", "damaged"), (edit.meant, "not those of")):
+        wrong = Threshold("event 3", 10, 12, meant=meant)
+        with pytest.raises(SettingsError, match=words):
+            edited(wrong, shape=(9, 10))
+    with pytest.raises(SettingsError, match="as text"):
+        Threshold("event 3", 10, meant=3)
+
+
+def test_pixels_of_the_picture_are_those_that_it_shows():
+    geometry = turned().fit((8, 6))
+    numbers = np.arange(48).reshape(8, 6)
+    picture = geometry.assemble(numbers, gap=-1)
+    rows, columns = np.array([0, 1, 3]), np.array([0, 2, 3])
+    found = Canvas((8, 6), geometry).numbers_at(rows, columns)
+    assert found == tuple(sorted(set(picture[rows, columns].tolist()) - {-1}))
+    assert Canvas((2, 4, 5)).numbers_at(np.array([5, 5]), np.array([1, 1])) == (26,)
 
 
 def test_reasons_of_pixels_that_stay_bad_are_kept_and_so_is_the_class():
@@ -217,6 +247,32 @@ def test_edits_one_by_one_are_the_whole_list(edits, base):
     for edit in edits.edits:
         mask = EditList((edit,)).apply(mask, images=IMAGES)
     assert np.array_equal(mask.reasons, edits.apply(base, images=IMAGES).reasons)
+
+
+@given(lists, lists, bases, bases)
+def test_a_mask_kept_up_to_date_is_the_one_edited_at_once(first, second, base, other):
+    """Whatever the order in which edits come and go, and the mask below them changes."""
+    edited = EditedMask(base, images=IMAGES)
+    both = EditList(first.edits + second.edits)
+    for edits in (first, both, both.undo(), both.undo(0) if len(both) else both, second):
+        edited.set_edits(edits)
+        assert np.array_equal(edited.mask.reasons, edits.apply(base, images=IMAGES).reasons)
+    edited.set_base(other)
+    wanted = second.apply(other, images=IMAGES)
+    assert np.array_equal(edited.mask.reasons, wanted.reasons)
+
+
+def test_counts_of_edits_and_a_refused_one():
+    base = PixelMask(np.zeros(SHAPE, np.uint8))
+    edited = EditedMask(base)
+    edits = EditList((Pixels((1, 2, 3)), Pixels((2, 50), erase=True))).add(Grow())
+    edited.set_edits(edits.undo(2))
+    assert [edited.counts(k) for k in range(3)] == [(3, 0), (0, 1), None]
+    before = edited.mask.reasons
+    with pytest.raises(SettingsError, match="not here"):
+        edited.set_edits(edits.add(Threshold("mean", 1)))
+    assert edited.mask.reasons is before
+    assert edited.edits == edits.undo(2)
 
 
 @given(bases, st.integers(1, 3), st.booleans())

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.masks.edits import (
-    Canvas,
     Edit,
     Ellipse,
     Grow,
@@ -149,18 +147,11 @@ class EditList:
         GeometryError
             If the geometry does not fit.
         """
-        shape = base.reasons.shape
-        fitted = None if geometry is None else geometry.fit(shape)
-        canvas = Canvas(shape, fitted, images or {})
-        reasons = base.reasons.copy()
-        for number, edit in enumerate(self.edits):
-            if number in self.undone:
-                continue
-            before = reasons != 0
-            after = edit.change(before, canvas)
-            reasons[before & ~after] = 0
-            reasons[after & ~before] = np.uint8(reason)
-        return replace(base, reasons=reasons)
+        from napari_xfelsort.core.masks.edited import EditedMask
+
+        edited = EditedMask(base, geometry, images, reason)
+        edited.set_edits(self)
+        return edited.mask
 
     def to_json(self) -> str:
         """The list as text; `from_json` reads it."""

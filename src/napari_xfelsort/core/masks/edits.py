@@ -2,83 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+import zlib
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_xfelsort.core.errors import SettingsError
-from napari_xfelsort.core.masks.making import Tile, tiles_of
+from napari_xfelsort.core.masks.canvas import Canvas
 from napari_xfelsort.core.polygons import ellipse_polygon, line_polygons
-from napari_xfelsort.core.region import pixels_in_polygons
-
-if TYPE_CHECKING:
-    from napari_xfelsort.core.geometry import Geometry
 
 Points = tuple[tuple[float, float], ...]
 #: More than anybody draws; a file that claims more is damaged.
 _MAX_POINTS = 1_000_000
 _ELLIPSE_CORNERS = 256
-
-
-@dataclass(frozen=True, eq=False)
-class Canvas:
-    """What edits are done on.
-
-    Attributes
-    ----------
-    raw_shape : tuple of int
-        Of the mask.
-    geometry : Geometry, optional
-        Fitted to the raw shape; without one, shapes are in pixels of the raw frame.
-    images : mapping of str to ndarray, raw shape
-        What thresholds look at.
-    """
-
-    raw_shape: tuple[int, ...]
-    geometry: Geometry | None = None
-    images: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
-
-    def inside(self, polygons: list[NDArray[np.float64]]) -> NDArray[np.bool_]:
-        """Pixels whose centres lie inside any of the polygons (x, y).
-
-        Raises
-        ------
-        SettingsError
-            If there is no geometry, and frames are no single picture.
-        """
-        if self.geometry is not None:
-            x, y, _ = self.geometry.positions()
-        else:
-            self._flat()
-            rows, columns = np.indices(self.raw_shape, np.float64)
-            x, y = columns, rows
-        return pixels_in_polygons(x, y, polygons)
-
-    def pixel_at(self, x: float, y: float) -> tuple[int, ...] | None:
-        """The raw pixel that the picture shows at a point, None in a gap."""
-        if self.geometry is not None:
-            row, column = self.geometry.grid.picture([(x, y)])[0]
-            return self.geometry.raw_index_at(float(row), float(column))
-        rows, columns = self._flat()
-        place = (math.floor(y + 0.5), math.floor(x + 0.5))
-        return place if 0 <= place[0] < rows and 0 <= place[1] < columns else None
-
-    def tiles(self, within: str) -> dict[str, Tile]:
-        """Panels or modules by name; modules are numbered through the leading axes."""
-        if within == "panel" and self.geometry is not None:
-            return {name: panel.raw_index for name, panel in self.geometry.panels.items()}
-        return {str(k): tile for k, tile in enumerate(tiles_of(self.raw_shape))}
-
-    def _flat(self) -> tuple[int, int]:
-        if len(self.raw_shape) != 2:
-            raise SettingsError(
-                f"Shapes on frames of {self.raw_shape} need a geometry that puts them together."
-            )
-        return self.raw_shape[0], self.raw_shape[1]
 
 
 @dataclass(frozen=True)
@@ -228,12 +169,16 @@ class Pixels(_Adding):
 
 @dataclass(frozen=True)
 class Threshold(_Adding):
-    """Pixels of an image from ``low`` to ``high``, both included; None has no limit."""
+    """Pixels of an image from ``low`` to ``high``, both included; None has no limit.
+
+    With ``meant`` it is done without the image: see `kept`.
+    """
 
     image: str
     low: float | None = None
     high: float | None = None
     erase: bool = False
+    meant: str | None = None
     kind: ClassVar[str] = "threshold"
 
     def __post_init__(self) -> None:
@@ -245,9 +190,23 @@ class Threshold(_Adding):
             raise SettingsError("A threshold needs a lowest value, a highest, or both.")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise SettingsError(f"The range of values {self.low} to {self.high} is empty.")
+        if self.meant is not None and not isinstance(self.meant, str):
+            raise SettingsError("The pixels that a threshold meant are given as text.")
+
+    def kept(self, canvas: Canvas) -> Threshold:
+        """The same, with the pixels that it means now: it needs the image no more.
+
+        Raises
+        ------
+        SettingsError
+            If the image is not there, or of another shape.
+        """
+        return replace(self, meant=_packed(replace(self, meant=None).pixels(canvas)))
 
     def pixels(self, canvas: Canvas) -> NDArray[np.bool_]:
         """The pixels meant; those that are not a number are not."""
+        if self.meant is not None:
+            return _unpacked(self.meant, canvas.raw_shape)
         image = canvas.images.get(self.image)
         if image is None:
             raise SettingsError(
@@ -377,6 +336,25 @@ def _grown(bad: NDArray[np.bool_], n: int, square: bool) -> NDArray[np.bool_]:
 
     shape = generate_binary_structure(2, 2 if square else 1)
     return np.asarray(binary_dilation(bad, shape, iterations=n), bool)
+
+
+def _packed(pixels: NDArray[np.bool_]) -> str:
+    """Pixels as text, one bit each."""
+    return base64.b64encode(zlib.compress(np.packbits(pixels).tobytes())).decode("ascii")
+
+
+def _unpacked(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    n = math.prod(shape)
+    wanted = -(-n // 8)
+    try:
+        # No more than is wanted: a damaged text may claim to hold anything.
+        data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), wanted + 1)
+    except (ValueError, binascii.Error, zlib.error) as error:
+        raise SettingsError("The pixels that a threshold meant are damaged.") from error
+    if len(data) != wanted:
+        raise SettingsError(f"The pixels that a threshold meant are not those of {shape}.")
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=n)
+    return bits.astype(bool).reshape(shape)
 
 
 def _points(points: ArrayLike, kind: str) -> Points:
