@@ -49,7 +49,11 @@ class Dock(QScrollArea):
         The runs of the viewer.
     body : QVBoxLayout
         Where subclasses put what they show.
+    finishing : str
+        What is still finished when work is stopped, for the user.
     """
+
+    finishing = "the events that are being read"
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
@@ -130,6 +134,12 @@ class Dock(QScrollArea):
         self.set_busy(True)
         job.start()
 
+    def cancel(self) -> None:
+        """Ask the work to stop."""
+        if self.job is not None:
+            self.job.stop()
+            self.message.tell(f"Stopping after {self.finishing}…")
+
     def _job_ended(self) -> None:
         self.job = None
         self.set_busy(False)
@@ -156,6 +166,10 @@ class Message(QLabel):
     def tell_error(self, sentence: str) -> None:
         """Say what is wrong."""
         self._show(sentence, f"color: {ERROR_COLOUR};")
+
+    def tell_done(self, sentence: str, done: bool) -> None:
+        """Say that something was done, or what kept it from being done."""
+        (self.tell if done else self.tell_error)(sentence)
 
     def _show(self, sentence: str, style: str) -> None:
         self.setStyleSheet(style)
@@ -247,6 +261,13 @@ class PathField(QWidget):
     def _edited(self) -> None:
         self.line.setToolTip(self.line.text())
         self.chosen.emit(self.line.text())
+
+
+def label_folder_field(tip: str) -> PathField:
+    """Where labels are kept."""
+    field = PathField("label_folder", "new folder", "Where labels are kept", "", "a folder")
+    field.line.setToolTip(tip)
+    return field
 
 
 class RunChooser(QComboBox):

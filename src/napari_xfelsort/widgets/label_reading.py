@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QLineEdit
 from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.label_journal import check_labeller
 from napari_xfelsort.core.labels import LabelStore, login_name
-from napari_xfelsort.widgets.dock import Dock, PathField, RunChooser
+from napari_xfelsort.widgets.dock import Dock, RunChooser, label_folder_field
 from napari_xfelsort.widgets.labelling import Labelling, ReadLabels, has_labels, labels_reader
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.workers import Job
@@ -34,10 +34,9 @@ class LabelReadingDock(Dock):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.chooser = RunChooser(self.runs)
-        self.folder = PathField(
-            "label_folder", "new folder", "Where labels are kept", placeholder="a folder"
+        self.folder = label_folder_field(
+            "Folder that the labels are kept in, one journal a labeller"
         )
-        self.folder.line.setToolTip("Folder that the labels are kept in, one journal a labeller")
         self.labeller = QLineEdit(login_name())
         self.labeller.setObjectName("labeller")
         self.labeller.setToolTip("Who labels: names the journal in the label folder")

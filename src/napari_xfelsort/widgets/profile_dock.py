@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QGroupBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout
 
 from napari_xfelsort.core.errors import LabelError, RegionError, SettingsError
 from napari_xfelsort.core.label_history import LabelHistory
@@ -26,21 +26,22 @@ from napari_xfelsort.core.profiles import (
     store_labels,
 )
 from napari_xfelsort.core.stack import EventStack
-from napari_xfelsort.widgets.dock import Dock, Message, PathField, RunChooser, button, row
+from napari_xfelsort.widgets.dock import Message, PathField, RunChooser, button, row
 from napari_xfelsort.widgets.forms import SettingsForm, file_to_write
+from napari_xfelsort.widgets.labelling import go_to_next_of
 from napari_xfelsort.widgets.profile_live import Asked, LiveProfile
 from napari_xfelsort.widgets.profile_ranges import RangePanel
-from napari_xfelsort.widgets.progress import EventProgress
 from napari_xfelsort.widgets.region_picker import RegionPicker
 from napari_xfelsort.widgets.rule_labels import LabelJob
 from napari_xfelsort.widgets.run import Run
+from napari_xfelsort.widgets.whole_run import WholeRunDock
 from napari_xfelsort.widgets.workers import Job, Report, counted
 
 _TABLE = "Table (*.csv)"
 _SOURCE = f"rule:{RULE_NAME}"
 
 
-class ProfileDock(Dock):
+class ProfileDock(WholeRunDock):
     """Fits profiles of a run, and labels its events by where they turn.
 
     Attributes
@@ -50,9 +51,7 @@ class ProfileDock(Dock):
     """
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__(napari_viewer)
-        self._run: Run | None = None
-        self._stack: EventStack | None = None
+        super().__init__(napari_viewer, "All events")
         self._build(napari_viewer)
         self.chooser.run_chosen.connect(self._use_run)
         self._use_run(self.chooser.run)
@@ -72,16 +71,15 @@ class ProfileDock(Dock):
     # --- the run ------------------------------------------------------------------------
 
     def _use_run(self, run: Run | None) -> None:
-        if self._run is not None:
-            self._run.shown.disconnect(self._show_event)
-            self._run.changed.disconnect(self._run_changed)
-            self._run.labelled.disconnect(self._follow_labels)
         self._run = run
         self.message.tell("")
+        self.follow_run(
+            run,
+            shown=self._show_event,
+            changed=self._run_changed,
+            labelled=self._follow_labels,
+        )
         if run is not None:
-            run.shown.connect(self._show_event)
-            run.changed.connect(self._run_changed)
-            run.labelled.connect(self._follow_labels)
             folder = os.path.abspath(run.suggested_labels())
             self.folder.set_paths(folder)
             self.table_file.set_paths(str(Path(folder).parent / "profiles.csv"))
@@ -89,23 +87,11 @@ class ProfileDock(Dock):
         self._run_changed()
 
     def _run_changed(self) -> None:
-        """Other events, or the same with another geometry or mask: fits do not hold any more."""
-        if self.job is not None:
-            self.job.stop()
-        self._stack = None if self._run is None else self._run.stack
-        self.ranges.clear()
-        self.outcome.tell("")
-        self.results.setVisible(False)
-        self._follow_labels()
-        self.set_busy(self.job is not None)
+        super()._run_changed()
         self._look()
 
-    def _follow_labels(self) -> None:
-        """Use the label folder of the run, if one is in use; else one may be chosen here."""
-        store = None if self._run is None else self._run.labels
-        if store is not None:
-            self.folder.set_paths(os.path.abspath(store.folder))
-        self.folder.setEnabled(store is None and self.job is None)
+    def _forget(self) -> None:
+        self.ranges.clear()
 
     # --- the event shown ----------------------------------------------------------------
 
@@ -193,15 +179,6 @@ class ProfileDock(Dock):
         self.progress.start(doing)
         self.run_job(job)
 
-    def cancel(self) -> None:
-        """Ask the work to stop."""
-        if self.job is not None:
-            self.job.stop()
-            self.message.tell("Stopping after the events that are being read…")
-
-    def _stopped(self) -> None:
-        self.message.tell("Stopped; nothing was kept.")
-
     def _fitted(self, made: tuple[EventStack, ProfileTable, list[Peak]]) -> None:
         stack, table, peaks = made
         if stack is not self._stack:
@@ -220,10 +197,6 @@ class ProfileDock(Dock):
             self.message.tell_error(first + (f" ({more} more such events)" if more else ""))
         QTimer.singleShot(0, self._scroll_to_results)
 
-    def _scroll_to_results(self) -> None:
-        first = self.message if self.message.text() else self.results
-        self.verticalScrollBar().setValue(first.y())
-
     def _tell_fitted(self) -> None:
         """Of what the table is, and whether that is what is chosen above."""
         table = self.table
@@ -240,14 +213,9 @@ class ProfileDock(Dock):
         self.fitted.tell(text)
 
     def _go_to_one(self, numbers: NDArray[np.int64], side: str) -> None:
-        """Show the next of these events; after the last comes the first."""
-        run = self._run
-        if run is None or not len(numbers):
-            return
-        here = -1 if run.current is None else run.current
-        later = numbers[numbers > here]
-        run.go_to(int(later[0] if len(later) else numbers[0]))
-        self.message.tell("" if len(later) else f"From the first event {side} again.")
+        if self._run is not None and len(numbers):
+            later = go_to_next_of(self._run, numbers)
+            self.message.tell("" if later else f"From the first event {side} again.")
 
     # --- labels and table ---------------------------------------------------------------
 
@@ -335,9 +303,6 @@ class ProfileDock(Dock):
         if not busy:
             self.progress.stop()
 
-    def _tell_picture(self, sentence: str, done: bool) -> None:
-        (self.message.tell if done else self.message.tell_error)(sentence)
-
     # --- widgets ------------------------------------------------------------------------
 
     def _build(self, napari_viewer: Any) -> None:
@@ -347,8 +312,7 @@ class ProfileDock(Dock):
         self.form = SettingsForm(ProfileSettings, first=("axis", "order", "statistic"))
         self.form.changed.connect(self._entered)
         self.live = LiveProfile(napari_viewer)
-        self.live.plot.told.connect(self._tell_picture)
-        self.progress = EventProgress()
+        self.live.plot.told.connect(self.message.tell_done)
         tip = "Fit the profile of every event of the run"
         self.fit_button = button("Fit all events", "fit", tip, self.fit)
         tip = "Stop fitting; nothing is kept of it"
@@ -360,29 +324,20 @@ class ProfileDock(Dock):
         for widget in (self.form, self.live):
             self.body.addWidget(widget)
         self.body.addLayout(row(self.fit_button, self.cancel_button))
-        results = self._results(napari_viewer)
-        for widget in (self.progress, self.message, results):
+        self._build_results(napari_viewer)
+        for widget in (self.progress, self.message, self.results):
             self.body.addWidget(widget)
         self.body.addStretch()
 
-    def _results(self, napari_viewer: Any) -> QWidget:
+    def _build_results(self, napari_viewer: Any) -> None:
         self.fitted = Message()
         self.fitted.setObjectName("fitted")
         self.ranges = RangePanel(napari_viewer)
         self.ranges.settled.connect(self._settled)
         self.ranges.wanted.connect(self._go_to_one)
-        self.ranges.plot.told.connect(self._tell_picture)
-        self.outcome = Message()
-        self.outcome.setObjectName("outcome")
+        self.ranges.plot.told.connect(self.message.tell_done)
         self.side = Message()
         self.side.setObjectName("side")
-        self.folder = PathField(
-            "label_folder", "new folder", "Where labels are kept", placeholder="a folder"
-        )
-        self.folder.line.setToolTip("Folder of labels; the Label dock's, once one is in use")
-        self.relabel = QCheckBox("replace labels by hand, too")
-        self.relabel.setObjectName("relabel")
-        self.relabel.setToolTip("Otherwise labels by hand and from lists stay as they are")
         tip = "Write good and bad of all decided events to the label folder"
         apply = button("Apply as labels", "apply", tip, self.apply)
         tip = "Take back all labels that profiles gave; what was there before counts again"
@@ -391,7 +346,6 @@ class ProfileDock(Dock):
         self.table_file.line.setToolTip("File for positions, coefficients, residual and R²")
         tip = "Save one row an event: status, residual, R², inflection points, coefficients"
         save = button("Save table", "save_table", tip, self.save)
-        self.results = QGroupBox("All events")
         column = QVBoxLayout(self.results)
         column.setContentsMargins(6, 6, 6, 6)
         for widget in (self.fitted, self.ranges, self.side):
@@ -402,5 +356,3 @@ class ProfileDock(Dock):
         column.addLayout(row("Table", self.table_file))
         column.addWidget(save)
         column.addWidget(self.outcome)
-        self.results.setVisible(False)
-        return self.results

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QGroupBox, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLineEdit, QVBoxLayout
 
 from napari_xfelsort.core.errors import LabelError, RegionError, SettingsError
 from napari_xfelsort.core.event_scores import EventScores, event_scores
@@ -26,19 +26,19 @@ from napari_xfelsort.core.label_rules import (
 from napari_xfelsort.core.label_tally import LabelTally
 from napari_xfelsort.core.labels import LabelStore, login_name
 from napari_xfelsort.core.stack import EventStack
-from napari_xfelsort.widgets.dock import Dock, Message, PathField, RunChooser, button, row
+from napari_xfelsort.widgets.dock import Message, RunChooser, button, row
 from napari_xfelsort.widgets.labelling import (
     ReadLabels,
     go_to_next_of,
     has_labels,
     labels_reader,
 )
-from napari_xfelsort.widgets.progress import EventProgress
 from napari_xfelsort.widgets.rule_form import Score, ScoreForm
 from napari_xfelsort.widgets.rule_labels import LabelJob
 from napari_xfelsort.widgets.rule_list import RuleList
 from napari_xfelsort.widgets.rule_panel import WITHOUT, RulePanel, n_events
 from napari_xfelsort.widgets.run import Run
+from napari_xfelsort.widgets.whole_run import WholeRunDock
 from napari_xfelsort.widgets.workers import Job, Report, counted
 
 #: Milliseconds of rest after a label before labels by rules are counted.
@@ -53,7 +53,7 @@ class Computed(NamedTuple):
     scores: EventScores
 
 
-class RuleDock(Dock):
+class RuleDock(WholeRunDock):
     """Looks at a number of each event of a run, and labels by a range of it.
 
     Attributes
@@ -63,10 +63,8 @@ class RuleDock(Dock):
     """
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__(napari_viewer)
+        super().__init__(napari_viewer, "Label by this number")
         self.computed: Computed | None = None
-        self._run: Run | None = None
-        self._stack: EventStack | None = None
         self._unread = self._released = False
         self._counted = QTimer(self)
         self._counted.setSingleShot(True)
@@ -102,28 +100,15 @@ class RuleDock(Dock):
         self._run_changed()
         self._folder_chosen()
 
-    def _run_changed(self) -> None:
-        """Other events, or the same with another geometry or mask: numbers do not hold."""
-        if self.job is not None:
-            self.job.stop()
-        self._stack = None if self._run is None else self._run.stack
+    def _forget(self) -> None:
         self.computed = None
         self.panel.clear()
-        self.outcome.tell("")
-        self.results.setVisible(False)
         self.form.set_stack(self._stack)
-        self._follow_labels()
-        self.set_busy(self.job is not None)
 
     def _follow_labels(self) -> None:
-        """Use the label folder and the classes of the run; else a folder may be chosen here."""
-        run = self._run
-        store = None if run is None else run.labels
-        if store is not None:
-            self.folder.set_paths(os.path.abspath(store.folder))
-        self.folder.setEnabled(store is None and self.job is None)
-        if run is not None:
-            self.panel.show_classes(run.classes)
+        super()._follow_labels()
+        if self._run is not None:
+            self.panel.show_classes(self._run.classes)
         self._tell_event()
         self._counted.start()
 
@@ -190,15 +175,6 @@ class RuleDock(Dock):
         self.run_job(job)
         self.cancel_button.setEnabled(True)
 
-    def cancel(self) -> None:
-        """Ask the work to stop."""
-        if self.job is not None:
-            self.job.stop()
-            self.message.tell("Stopping after the events that are being read…")
-
-    def _stopped(self) -> None:
-        self.message.tell("Stopped; nothing was kept.")
-
     def _take(self, computed: Computed) -> None:
         if computed.stack is not self._stack:
             return  # another run was chosen meanwhile
@@ -215,10 +191,6 @@ class RuleDock(Dock):
             self.panel.clear()
         if failed or not found:
             self.message.tell_error(_missing(values, failed))
-
-    def _scroll_to_results(self) -> None:
-        first = self.message if self.message.text() else self.results
-        self.verticalScrollBar().setValue(first.y())
 
     def _tell_computed(self) -> None:
         """Of what the numbers are, and whether that is what is chosen above."""
@@ -319,9 +291,6 @@ class RuleDock(Dock):
         if not busy:
             self.progress.stop()
 
-    def _tell_picture(self, sentence: str, done: bool) -> None:
-        (self.outcome.tell if done else self.outcome.tell_error)(sentence)
-
     # --- widgets ------------------------------------------------------------------------
 
     def _build(self, napari_viewer: Any) -> None:
@@ -329,7 +298,6 @@ class RuleDock(Dock):
         self.form = ScoreForm(self.runs)
         self.form.changed.connect(self._tell_computed)
         self.form.lacking.connect(self.message.tell_error)
-        self.progress = EventProgress()
         tip = "Look at all events of the run; you can browse meanwhile"
         self.compute_button = button("Compute", "compute", tip, self.compute)
         tip = "Stop looking; nothing is kept of it"
@@ -339,22 +307,20 @@ class RuleDock(Dock):
         self.body.addLayout(about)
         self.body.addWidget(self.form)
         self.body.addLayout(row(self.compute_button, self.cancel_button))
-        self.outcome = Message()
-        self.outcome.setObjectName("outcome")
         self.rules = RuleList()
         self.rules.withdrawn.connect(self.withdraw)
-        results = self._results(napari_viewer)
-        for widget in (self.progress, self.message, results, self.outcome, self.rules):
+        self._build_results(napari_viewer)
+        for widget in (self.progress, self.message, self.results, self.outcome, self.rules):
             self.body.addWidget(widget)
         self.body.addStretch()
 
-    def _results(self, napari_viewer: Any) -> QWidget:
+    def _build_results(self, napari_viewer: Any) -> None:
         self.about_scores = Message()
         self.about_scores.setObjectName("about_scores")
         self.panel = RulePanel(napari_viewer)
         self.panel.changed.connect(self._tell_event)
         self.panel.wanted.connect(self._go_to_one)
-        self.panel.histogram.told.connect(self._tell_picture)
+        self.panel.histogram.told.connect(self.outcome.tell_done)
         self.preview = Message()
         self.preview.setObjectName("preview")
         self.name = QLineEdit()
@@ -362,18 +328,10 @@ class RuleDock(Dock):
         self.name.setToolTip(
             "Labels have the source rule:NAME; a rule of the same name is replaced"
         )
-        self.folder = PathField(
-            "label_folder", "new folder", "Where labels are kept", placeholder="a folder"
-        )
-        self.folder.line.setToolTip("Folder of labels; the Label dock's, once one is in use")
         self.folder.chosen.connect(self._folder_chosen)
-        self.relabel = QCheckBox("replace labels by hand, too")
-        self.relabel.setObjectName("relabel")
-        self.relabel.setToolTip("Otherwise labels by hand and from lists stay as they are")
         self.relabel.toggled.connect(self._tell_event)
         tip = "Label all events of the run by the range; you can go on labelling by hand"
         apply = button("Apply to the whole run", "apply", tip, self.apply)
-        self.results = QGroupBox("Label by this number")
         column = QVBoxLayout(self.results)
         column.setContentsMargins(6, 6, 6, 6)
         for widget in (self.about_scores, self.panel, self.preview):
@@ -384,8 +342,6 @@ class RuleDock(Dock):
         column.addLayout(written)
         column.addWidget(self.relabel)
         column.addWidget(apply)
-        self.results.setVisible(False)
-        return self.results
 
 
 def _apply(

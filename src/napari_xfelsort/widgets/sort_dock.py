@@ -38,6 +38,8 @@ _OPEN_RUN, _OTHER_DATA = 0, 1
 class SortDock(SortParts, Dock):
     """Sorts the open run, or other data, with a model file; also what still appears."""
 
+    finishing = "the events that are in work"
+
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self._board: SortBoard | WatchBoard | None = None
@@ -71,9 +73,9 @@ class SortDock(SortParts, Dock):
         self.source.dataset.currentTextChanged.connect(self.card.look_again)
         self.watch_box.toggled.connect(self._show_watching)
         self.view.file_chosen.connect(self.show_file)
-        self.opener.told.connect(self._tell_opened)
+        self.opener.told.connect(self.message.tell_done)
         self.results.failed.connect(self.message.tell_error)
-        self.course.plot.told.connect(self._tell_picture)
+        self.course.plot.told.connect(self.message.tell_done)
         self.runs.model_saved.connect(self._follow_model)
 
     def release(self) -> None:
@@ -204,12 +206,6 @@ class SortDock(SortParts, Dock):
         job.succeeded.connect(self._finished)
         job.stopped.connect(self._stopped)
         self.run_job(job)
-
-    def cancel(self) -> None:
-        """Stop after the events in work; what is done is kept."""
-        if self.job is not None:
-            self.job.stop()
-            self.message.tell("Stopping after the events that are in work…")
 
     def finish(self) -> None:
         """End a watch: all files are taken as they are, and the results written."""
@@ -368,9 +364,3 @@ class SortDock(SortParts, Dock):
         name = self.first_of.currentText() or ANY
         place = self._board.places.get(row.path, row.path)
         self.opener.show(Wanted(row, place, name, self._order.out, self._order.opened))
-
-    def _tell_opened(self, sentence: str, is_shown: bool) -> None:
-        (self.message.tell if is_shown else self.message.tell_error)(sentence)
-
-    def _tell_picture(self, sentence: str, done: bool) -> None:
-        (self.message.tell if done else self.message.tell_error)(sentence)

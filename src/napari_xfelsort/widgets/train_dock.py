@@ -15,7 +15,7 @@ from napari_xfelsort.core.learning.learning_curve import LearningPoint
 from napari_xfelsort.core.learning.overview import changed_labels
 from napari_xfelsort.core.learning.rule_choice import with_rule_by_hand
 from napari_xfelsort.core.model import Model, load_model
-from napari_xfelsort.widgets.dock import PathField, RunChooser, button, row
+from napari_xfelsort.widgets.dock import Dock, PathField, RunChooser, button, row
 from napari_xfelsort.widgets.forms import file_to_write
 from napari_xfelsort.widgets.progress import EventProgress
 from napari_xfelsort.widgets.region_picker import RegionPicker
@@ -151,10 +151,8 @@ class TrainDock(RelabellingDock):
 
     def cancel(self) -> None:
         """Ask the work to stop."""
-        if self.job is not None:
-            self.job.stop()
-            what = "this fit" if self._fitting else "the events that are being read"
-            self.message.tell(f"Stopping after {what}…")
+        self.finishing = "this fit" if self._fitting else Dock.finishing
+        super().cancel()
 
     def _show_progress(self, state: tuple[str, int, int] | None) -> None:
         what, done, total = state or (FITS, 0, 1)
@@ -320,9 +318,6 @@ class TrainDock(RelabellingDock):
         self.message.tell(f"The model of {os.path.basename(path)} is loaded.")
         self.runs.use_model(path)
 
-    def _tell_picture(self, sentence: str, done: bool) -> None:
-        (self.message.tell if done else self.message.tell_error)(sentence)
-
     # --- widgets ------------------------------------------------------------------------
 
     def _build(self, napari_viewer: Any) -> None:
@@ -366,8 +361,8 @@ class TrainDock(RelabellingDock):
         panel = self.results_panel = ResultsPanel(napari_viewer, self.runs)
         self.plot = panel.plot
         for plot in panel.plots:
-            plot.told.connect(self._tell_picture)
-        panel.important.told.connect(self._tell_picture)
+            plot.told.connect(self.message.tell_done)
+        panel.important.told.connect(self.message.tell_done)
         panel.curve_wanted.connect(self.learn)
         panel.threshold.wanted.connect(self._use_rule)
         panel.mistakes.relabel.connect(self._relabel)
