@@ -86,15 +86,17 @@ def label(
     good: GoodOption = Side.inside,
     ranges: RangesOption = None,
     relabel: Annotated[
-        bool, typer.Option("--relabel", help="Replace labels by hand or from lists too.")
+        bool,
+        typer.Option("--relabel", help="Replace labels by hand too; a rule, also those of lists."),
     ] = False,
 ) -> Status:
     """Label events: --from-lists good.lst bad.lst, --by-profile, or by a rule: --by-peaks 20.
 
     Labels are added to the folder's journal of the labeller; the last label of an event
     counts. With data given, listed events that are not in it are told (exit status 3).
-    The options from --region on are for --by-profile and rules. A rule labels all events
-    of the data; --withdraw takes its labels back.
+    What was labelled by hand stays so unless --relabel. The options from --region on are
+    for --by-profile and rules, --relabel for lists too. A rule labels all events of the
+    data; --withdraw takes its labels back.
     """
     from napari_xfelsort.core.labels import LabelStore
 
@@ -115,7 +117,7 @@ def label(
     if withdraw:
         return withdraw_rule(LabelStore(labels, labeller, create=False), withdraw)
     if from_lists:
-        return label_from_lists(labels, labeller, from_lists, paths)
+        return label_from_lists(labels, labeller, from_lists, paths, relabel)
     if not paths:
         raise LabelError("Labelling by profile or rule needs the data; give PATH.")
     if rules:
@@ -130,9 +132,15 @@ def label(
 
 
 def label_from_lists(
-    labels: Path, labeller: str | None, from_lists: list[str], paths: list[str] | None
+    labels: Path,
+    labeller: str | None,
+    from_lists: list[str],
+    paths: list[str] | None,
+    relabel: bool = False,
 ) -> Status:
     """Take labels from lists, and compare them with data, if there are any.
+
+    Labels by hand stay unless ``relabel``; those of rules and other lists do not.
 
     Raises
     ------
@@ -144,11 +152,15 @@ def label_from_lists(
     lists = parse_lists(from_lists)
     store = LabelStore(labels, labeller)
     told = len(store.warnings)
-    summary = store.import_lists(lists)
+    summary = store.import_lists(lists, relabel)
     for warning in store.warnings[told:]:
         complain(warning)
     say(f"Labelled from lists into {store.folder} (labeller {store.labeller}):")
     say(table(("class", "events"), summary.counts.items()))
+    if summary.kept:
+        say(f"Labelled by hand and left so: {plural(summary.kept, 'event')}.")
+    if summary.same:
+        say(f"Labelled so already: {plural(summary.same, 'event')}.")
     say(f"The folder now has {plural(len(store), 'labelled event')}.")
     return _check_events(store, paths) if paths else Status.DONE
 

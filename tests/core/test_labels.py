@@ -335,7 +335,7 @@ def test_import_keeps_every_line_and_its_file(tmp_path):
     (tmp_path / "b.lst").write_text("s1.cxi //1\ns1.cxi //1\ns3.cxi a/b//4\n")
     store = LabelStore(tmp_path / "labels", "anna")
     summary = store.import_lists({"good": tmp_path / "g.lst", "bad": tmp_path / "b.lst"})
-    assert summary == ({"good": 2, "bad": 2}, {"good": 0, "bad": 1})
+    assert summary == ({"good": 2, "bad": 2}, {"good": 0, "bad": 1}, 0, 0)
     assert store.labels() == {
         EventId("s1.cxi", "//0"): "good",
         EventId("s2.cxi", "//2"): "good",
@@ -343,6 +343,26 @@ def test_import_keeps_every_line_and_its_file(tmp_path):
         EventId("s3.cxi", "a/b//4"): "bad",
     }
     assert "b.lst" in store.warnings[0]
+
+
+def test_import_replaces_labels_of_rules_and_lists_but_of_people_only_when_told(tmp_path):
+    (tmp_path / "bad.lst").write_text("".join(f"s1.cxi //{i}\n" for i in range(6)))
+    events = [EventId("s1.cxi", f"//{i}") for i in range(6)]
+    store = LabelStore(tmp_path / "labels", "anna")
+    store.set(events[0], "good")
+    store.set(events[1], "bad")
+    store.set(events[2], "good", "rule:mean")
+    store.set(events[3], "good", "list")
+    store.set(events[4], "good")
+    store.clear(events[4])
+    summary = store.import_lists({"bad": tmp_path / "bad.lst"})
+    assert summary == ({"bad": 4}, {"bad": 0}, 1, 1)
+    assert [store.get(e) for e in events] == ["good"] + 5 * ["bad"]
+    assert [store.entry(e).source for e in events] == 2 * ["hand"] + 4 * ["list"]
+    assert store.import_lists({"bad": tmp_path / "bad.lst"}) == ({"bad": 0}, {"bad": 0}, 1, 5)
+    summary = store.import_lists({"bad": tmp_path / "bad.lst"}, relabel=True)
+    assert summary == ({"bad": 6}, {"bad": 0}, 0, 0)
+    assert {LabelStore(tmp_path / "labels").get(e) for e in events} == {"bad"}
 
 
 def test_contradictory_lists_are_refused_whole(tmp_path, monkeypatch):

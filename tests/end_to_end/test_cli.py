@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from napari_xfelsort import cli_progress
+from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.labels import LabelStore
 
 #: The command as it is installed beside the Python that runs the tests.
@@ -173,6 +174,22 @@ def test_label_under_other_class_names(cli, runs):
     result = cli("label", "--from-lists", *lists, "--labels", "labels")
     assert result.exit_code == 0
     assert re.search(r"hit +40\n +artefact +20\n", result.output)
+
+
+def test_lists_replace_labels_by_hand_only_when_told(cli, runs):
+    first = runs[0]
+    by_hand = LabelStore("labels", "ada")
+    event = EventId(*first.good_list.read_text().splitlines()[0].split())
+    by_hand.set(event, "bad")
+    arguments = ["label", "--from-lists", first.good_list, "--labels", "labels"]
+    result = cli(*arguments)
+    assert result.exit_code == 0
+    assert re.search(r"good +39\n", result.output)
+    assert "Labelled by hand and left so: 1 event." in result.output
+    assert LabelStore("labels").counts() == {"bad": 1, "good": 39}
+    assert "Labelled so already: 39 events." in cli(*arguments).output
+    assert re.search(r"good +40\n", cli(*arguments, "--relabel").output)
+    assert LabelStore("labels").counts() == {"good": 40}
 
 
 def test_labels_of_events_that_do_not_exist_are_told(cli, runs):

@@ -37,10 +37,16 @@ class ImportSummary(NamedTuple):
         Events labelled, for each class.
     repeated : dict of str to int
         Lines that named an event again, for each class.
+    kept : int
+        Events that keep the label that a person gave.
+    same : int
+        Events that had the label already.
     """
 
     counts: dict[str, int]
     repeated: dict[str, int]
+    kept: int = 0
+    same: int = 0
 
 
 class ListPlan(NamedTuple):
@@ -60,11 +66,23 @@ class ListPlan(NamedTuple):
     repeated: dict[str, int]
     repeated_in: dict[str, int]
 
-    @property
-    def summary(self) -> ImportSummary:
-        """Events and lines of each class."""
-        counts = dict.fromkeys(self.repeated, 0)
+    def new_lines(self, store: LabelStore) -> tuple[list[LabelLine], ImportSummary]:
+        """The lines to write if what people labelled is to stay, and what they are."""
+        new, kept, same = [], 0, 0
         for line in self.lines:
+            entry = store.entry(line.event)
+            if entry is not None and entry.label == line.label:
+                same += 1
+            elif entry is not None and entry.label and _by_person(entry):
+                kept += 1
+            else:
+                new.append(line)
+        return new, self.summary(new)._replace(kept=kept, same=same)
+
+    def summary(self, lines: Iterable[LabelLine]) -> ImportSummary:
+        """What it is to write these lines of it."""
+        counts = dict.fromkeys(self.repeated, 0)
+        for line in lines:
             counts[line.label] += 1
         return ImportSummary(counts, self.repeated)
 
@@ -169,24 +187,16 @@ def import_beside(
         As `plan_import`; then nothing is labelled.
     """
     plan = plan_import(store, lists)
-    new, by_hand, same = [], 0, 0
-    for line in plan.lines:
-        entry = store.entry(line.event)
-        if entry is not None and entry.label == line.label:
-            same += 1
-        elif entry is not None and entry.label and _by_person(entry):
-            by_hand += 1
-        else:
-            new.append(line)
+    new, summary = plan.new_lines(store)
     history.write(new, f"import of {len(lists)} list{'s' * (len(lists) != 1)}")
     matched = store.match(stack)
     elsewhere = len({line.event for line in plan.lines}.intersection(matched.unmatched))
-    counts = dict.fromkeys(plan.repeated, 0)
-    for line in new:
-        counts[line.label] += 1
-    told = [f"Labelled from lists: {', '.join(f'{n} {name}' for name, n in counts.items())}."]
-    told += [f"{by_hand} that people labelled otherwise keep their labels."] * (by_hand > 0)
-    told += [f"{same} had the same label already."] * (same > 0)
+    taken = ", ".join(f"{n} {name}" for name, n in summary.counts.items())
+    told = [f"Labelled from lists: {taken}."]
+    if summary.kept:
+        told.append(f"{summary.kept} that people labelled otherwise keep their labels.")
+    if summary.same:
+        told.append(f"{summary.same} had the same label already.")
     told += [f"{elsewhere} are not events of this run."] * (elsewhere > 0)
     return Imported(" ".join([*told, *plan.warnings, *matched.warnings[:1]]), matched.renamed)
 

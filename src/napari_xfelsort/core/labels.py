@@ -313,6 +313,7 @@ class LabelStore(WrittenAside):
     def import_lists(
         self,
         lists: Mapping[str, str | os.PathLike[str]] | Sequence[tuple[str, str | os.PathLike[str]]],
+        relabel: bool = False,
     ) -> ImportSummary:
         """Label the events of lists.
 
@@ -320,6 +321,8 @@ class LabelStore(WrittenAside):
         ----------
         lists : dict of str to path, or sequence of (str, path)
             Class and list; in a sequence a class may have several lists.
+        relabel : bool
+            Replace labels that people gave.
 
         Raises
         ------
@@ -330,9 +333,12 @@ class LabelStore(WrittenAside):
             labelled.
         """
         plan = plan_import(self, lists.items() if isinstance(lists, Mapping) else lists)
-        self.write(plan.lines)
+        lines, summary = plan.new_lines(self)
+        if relabel:
+            lines, summary = plan.lines, plan.summary(plan.lines)
+        self.write(lines)
         self.warnings += plan.warnings
-        return plan.summary
+        return summary
 
     def export_lists(
         self,
