@@ -13,7 +13,7 @@ from napari_xfelsort.core.errors import OutputError, SettingsError
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.masks.make import make_mask
-from napari_xfelsort.core.masks.making import tiles_of
+from napari_xfelsort.core.masks.modules import tiles_of
 from napari_xfelsort.core.masks.mask_file import write_mask
 from napari_xfelsort.core.masks.settings import MaskReason, MaskSettings
 from napari_xfelsort.core.source import ArraySource
@@ -208,7 +208,7 @@ def test_stacks_blocks_and_threads_give_the_mask_of_the_array(monkeypatch):
     m = module(10, n_frames=40)
     dark, bright = m.dark[:, :128], m.bright[:, :128]
     wanted = make_mask(dark, bright, workers=1)
-    monkeypatch.setattr("napari_xfelsort.core.masks.make._BLOCK_BYTES", 7 * dark[0].nbytes)
+    monkeypatch.setattr("napari_xfelsort.core.masks.frames.BLOCK_BYTES", 7 * dark[0].nbytes)
     told: list[tuple[int, int]] = []
     stacks = [EventStack([ArraySource(frames, "run.h5")]) for frames in (dark, bright)]
     found = make_mask(*stacks, workers=3, progress=lambda n, of: told.append((n, of)))

@@ -182,6 +182,8 @@ class EventSource(ABC):
         """Pixels that are bad in event ``i``; as `mask` when events do not differ."""
         return self.mask()
 
+    #: Whether a part of a frame is read without reading, or unpacking, the rest of it.
+    reads_windows: bool = False
     #: Whether stored masks differ from event to event.
     has_event_masks: bool = False
 
@@ -231,6 +233,8 @@ class ArraySource(EventSource):
     path : str
         Name to use in event ids.
     """
+
+    reads_windows = True
 
     def __init__(
         self,

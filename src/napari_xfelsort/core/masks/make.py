@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.estimators import usable_cores
-from napari_xfelsort.core.mask import PixelMask, combine
-from napari_xfelsort.core.masks.making import Blocks, MadeMask, MaskMaker
-from napari_xfelsort.core.masks.settings import MaskSettings
+from napari_xfelsort.core.mask import PixelMask, Reason
+from napari_xfelsort.core.masks.frames import Frames
+from napari_xfelsort.core.masks.grouping import groups_of
+from napari_xfelsort.core.masks.made import MadeMask
+from napari_xfelsort.core.masks.making import Collector, Inputs, Look, ordinary_sample
+from napari_xfelsort.core.masks.modules import Module, modules_of, units_of
+from napari_xfelsort.core.masks.running import run_looks
+from napari_xfelsort.core.masks.settings import MaskSettings, MaskSource
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.geometry import Geometry
     from napari_xfelsort.core.stack import EventStack
-
-#: Bytes of frames that are worked on at once.
-_BLOCK_BYTES = 64 * 1024**2
 
 
 def make_mask(
@@ -30,9 +32,16 @@ def make_mask(
     bad: PixelMask | NDArray[np.bool_] | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    ordinary: EventStack | NDArray[Any] | None = None,
+    groups: NDArray[Any] | Mapping[str, NDArray[Any]] | str | None = None,
+    per_group: bool = False,
+    processes: int = 0,
+    scheduler: str | None = None,
+    partial: Callable[[MadeMask, tuple[str, ...]], None] | None = None,
     **settings: Any,
 ) -> MadeMask:
-    """Make a bad-pixel mask from dark frames, bright ones, or both.
+    """Make a bad-pixel mask from dark frames, bright ones, or both; or from ordinary runs.
 
     Parameters
     ----------
@@ -49,6 +58,31 @@ def make_mask(
         Threads; by default one a core. The mask does not depend on it.
     progress : callable, optional
         Called with frames done and frames in all; may raise to stop.
+    ordinary : EventStack or ndarray, optional
+        Frames of ordinary runs, for detectors without dark ones. Of at most
+        ``ordinary_frames`` of them, evenly spread, each pixel's mean and deviation without
+        the least and largest tenth of its values are compared with its neighbours'. That
+        finds pixels that never change, are hot or cold, change unusually much or hardly, or
+        are mostly saturated. It cannot tell a bad pixel from one in light that stays (a Bragg
+        peak or ice ring in most frames, the edge of a shadow), sees neither gain stages nor
+        what only dark frames show, and tells little where most pixels count nothing in most
+        frames.
+    groups : ndarray of int, mapping of them, or "cell", optional
+        Group of each frame, such as memory cell or gain stage; frames of each group are
+        judged by themselves, and a pixel that is bad in one is bad. A mapping has an array
+        for each of ``dark``, ``bright`` and ``ordinary`` that is given. "cell": the memory
+        cell that the files tell.
+    per_group : bool
+        Keep the mask of each group, see `MaskGroups.reasons`.
+    processes : int
+        Worker processes of this computer that read modules and groups in parallel; 0 to
+        work in this one. The mask does not depend on it.
+    scheduler : str, optional
+        Address of a dask scheduler to use instead.
+    partial : callable, optional
+        Called with the mask so far and the names of the panels that were finished, in the
+        calling thread; may raise to stop. Modules that storage keeps apart are finished one
+        by one, others together after each kind of frames.
     **settings
         Fields of `MaskSettings`.
 
@@ -60,65 +94,104 @@ def make_mask(
     Raises
     ------
     SettingsError
-        If no frames are given, frames differ in shape, or a setting is out of range.
+        If no frames are given, frames differ in shape, groups do not fit, or a setting is
+        out of range.
+    ClusterError
+        If processes cannot be started, or the scheduler not be reached.
     """
-    given = [each for each in (dark, bright, *gain) if each is not None]
-    if not given:
-        raise SettingsError("A mask is made from dark frames, bright frames or both; give some.")
     chosen = MaskSettings.from_dict(settings)
-    stacks = [each for each in given if not isinstance(each, np.ndarray)]
-    shape = tuple(given[0].shape[1:] if isinstance(given[0], np.ndarray) else given[0].raw_shape)
+    inputs = _inputs(dark, bright, gain, ordinary)
+    stacks = [
+        each
+        for each in (dark, bright, *gain, ordinary)
+        if each is not None and not isinstance(each, np.ndarray)
+    ]
+    shape = inputs.given()[0].raw_shape
     if geometry is None:
         geometry = next((s.geometry for s in stacks if s.geometry is not None), None)
-    known = combine(
-        PixelMask.from_bad(bad) if isinstance(bad, np.ndarray) else bad,
-        *(stack.mask for stack in stacks if tuple(stack.raw_shape) == shape),
+    geometry = None if geometry is None else geometry.fit(shape)
+    modules = modules_of(shape, geometry)
+    units = units_of(shape, modules, all(each.apart(modules) for each in inputs.given()))
+    n_ordinary = 0
+    labels, members = groups_of(groups, inputs)
+    looks, sources = [], _sources(shape, chosen, modules, geometry, bad, stacks)
+    for number, some in enumerate(members):
+        if some.ordinary is not None:
+            some = some.with_ordinary(
+                ordinary_sample(some.ordinary, units, chosen.ordinary_frames)
+            )
+            n_ordinary += len(some.ordinary or ())
+        looks += [Look(u, some, chosen, sources[u.window] != 0, number) for u in units]
+    collector = Collector(
+        shape, chosen, sources, len(inputs.dark or ()), n_ordinary, labels, per_group
     )
-    counted = _Counted(progress, sum(len(each) for each in given))
-    maker = MaskMaker(
-        shape, chosen, geometry, None if known is None else known.bad, workers or usable_cores()
-    )
-    if dark is not None:
-        maker.dark(counted.blocks_of(dark))
-    if gain:
-        maker.gain([counted.blocks_of(each) for each in gain])
-    if bright is not None:
-        maker.bright(counted.blocks_of(bright))
-    return maker.mask()
+    threads = workers or usable_cores()
+    run_looks(looks, collector, threads, processes, scheduler, progress, partial)
+    collector.find_shadow(geometry)
+    return collector.mask()
 
 
-class _Counted:
-    """Blocks of stacks and arrays, with progress over all of them."""
+def _inputs(
+    dark: EventStack | NDArray[Any] | None,
+    bright: EventStack | NDArray[Any] | None,
+    gain: Sequence[EventStack | NDArray[Any]],
+    ordinary: EventStack | NDArray[Any] | None,
+) -> Inputs:
+    named = {"dark": dark, "bright": bright, "ordinary": ordinary}
+    frames = {name: Frames.of(each) for name, each in named.items() if each is not None}
+    stages = [Frames.of(each) for each in gain]
+    if not frames and not stages:
+        raise SettingsError(
+            "A mask is made from dark frames, bright frames or both, or from ordinary runs; "
+            "give some."
+        )
+    for name, each in (*frames.items(), *((f"gain stage {k}", s) for k, s in enumerate(stages))):
+        if not len(each):
+            raise SettingsError(f"There are no {name} frames.")
+    every = (*frames.values(), *stages)
+    for each in every:
+        if each.raw_shape != every[0].raw_shape:
+            raise SettingsError(
+                f"Frames of {every[0].raw_shape} were expected, not of {each.raw_shape}."
+            )
+    return Inputs(gain=tuple(stages), **frames)
 
-    def __init__(self, progress: Callable[[int, int], None] | None, n_frames: int) -> None:
-        self._progress, self._n = progress, n_frames
-        self._done = 0
 
-    def blocks_of(self, frames: EventStack | NDArray[Any]) -> Blocks:
-        seen = 0
+def _sources(
+    shape: tuple[int, ...],
+    settings: MaskSettings,
+    modules: Sequence[Module],
+    geometry: Geometry | None,
+    bad: PixelMask | NDArray[np.bool_] | None,
+    stacks: Sequence[EventStack],
+) -> NDArray[np.uint8]:
+    """Why pixels are not looked at: bits of `MaskSource`."""
+    sources = np.zeros(shape, np.uint8)
 
-        def blocks() -> Iterator[NDArray[Any]]:
-            nonlocal seen
-            n = 0
-            for block in _blocks(frames):
-                yield block
-                n += len(block)
-                if n > seen:  # not counted a second time
-                    self._done += n - seen
-                    seen = n
-                    if self._progress is not None:
-                        self._progress(self._done, self._n)
+    def add(where: NDArray[np.bool_], source: MaskSource) -> None:
+        sources[where] |= np.uint8(source)
 
-        return blocks
+    if bad is not None:
+        given = bad if isinstance(bad, np.ndarray) else bad.bad
+        if given.shape != shape:
+            raise SettingsError(f"The mask is of {given.shape}, frames are of {shape}.")
+        add(given.astype(bool), MaskSource.USER)
+    of_geometry = None if geometry is None else geometry.static_mask()
+    for mask in (of_geometry, *(stack.mask for stack in stacks)):
+        if mask is not None:
+            for reason, source in _OF_STACKS.items():
+                add(mask.reasons & np.uint8(reason) != 0, source)
+    edge = settings.edge
+    for module in modules if edge else ():
+        for tile in module.tiles.values():
+            outer = np.ones(sources[module.place][tile].shape, bool)
+            outer[edge:-edge, edge:-edge] = False
+            sources[module.place][tile] |= np.where(outer, np.uint8(MaskSource.EDGE), np.uint8(0))
+    return sources
 
 
-def _blocks(frames: EventStack | NDArray[Any]) -> Iterator[NDArray[Any]]:
-    if isinstance(frames, np.ndarray):
-        one = max(1, frames[:1].nbytes)
-        for start in range(0, len(frames), max(1, _BLOCK_BYTES // one)):
-            yield frames[start : start + max(1, _BLOCK_BYTES // one)]
-        return
-    whole = tuple(slice(0, n) for n in frames.raw_shape)
-    one = int(np.prod(frames.raw_shape)) * frames.dtype.itemsize
-    for block in frames.blocks(max(1, _BLOCK_BYTES // one)):
-        yield frames.read_block(block, whole)
+_OF_STACKS = {
+    Reason.FILE | Reason.VALUE: MaskSource.DATA_FILE,
+    Reason.GEOMETRY: MaskSource.GEOMETRY,
+    Reason.USER: MaskSource.USER,
+}

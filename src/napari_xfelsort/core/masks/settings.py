@@ -20,7 +20,18 @@ class MaskReason(IntFlag):
     BRIGHT = 16  #: its mean ratio of signal to noise in the light is an outlier (F6)
     FLICKER = 32  #: the deviation of that ratio is
     DEAD = 64  #: its value never changes, or is never finite
-    GIVEN = 128  #: not looked at: panel edge, geometry, data file, saturated
+    GIVEN = 128  #: for a `MaskSource`: panel edge, geometry, data file, saturated ...
+
+
+class MaskSource(IntFlag):
+    """Where a pixel's `MaskReason.GIVEN` comes from."""
+
+    EDGE = 1  #: border of a panel
+    GEOMETRY = 2  #: the geometry's bad regions, panel edges and unused panels
+    DATA_FILE = 4  #: mask in the data file
+    SATURATED = 8  #: above the saturation
+    SHADOW = 16  #: in a shadow: beam stop, its arm, a nozzle
+    USER = 32  #: a mask that was given, or a manual edit
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,15 @@ class MaskSettings(Settings):
     flicker: bool = setting(True, "pixels whose ratio in the light varies too much are bad")
     edge: int = setting(0, "border of each panel that is bad", unit="pixels", minimum=0)
     saturation: float | None = setting(
-        None, "a pixel above this in any frame is bad; none when not given", unit="ADU"
+        None,
+        "a pixel above this in any dark or bright frame, or half of the ordinary ones, is bad",
+        unit="ADU",
+    )
+    shadow: bool = setting(
+        False, "a connected region that is darker than what is around it in the light is bad"
+    )
+    ordinary_frames: int = setting(
+        200, "frames of ordinary runs that are looked at, evenly spread", minimum=20
     )
 
     @classmethod

@@ -25,14 +25,11 @@ class TemporalStatistics:
     ----------
     n_frames : int
         Frames added.
-    counts : ndarray of int64
-        Finite values of each pixel.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape = tuple(shape)
         self.n_frames = 0
-        self.counts = np.zeros(self._shape, np.int64)
         self._whole: _WholeSums | None = None
         self._real: _RealSums | None = None
 
@@ -60,8 +57,6 @@ class TemporalStatistics:
             assert self._real is not None
             self._real.add(flat)
         self.n_frames += len(frames)
-        counts = self._real.counts if self._real is not None else self.n_frames
-        self.counts[...] = np.reshape(counts, self._shape) if np.ndim(counts) else counts
 
     def _become_real(self, n_pixels: int) -> None:
         """Go on with sums of any numbers, from those of whole numbers if there are some."""
@@ -70,6 +65,13 @@ class TemporalStatistics:
             if self._whole is not None:
                 self._real.take(self._whole, self.n_frames)
                 self._whole = None
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Finite values of each pixel."""
+        if self._real is None:
+            return np.full(self._shape, self.n_frames, np.int64)
+        return self._real.counts.reshape(self._shape)
 
     @property
     def mean(self) -> NDArray[np.float64]:

@@ -155,16 +155,10 @@ def fit_sorted(
             centre += first / k
         found, begin, end = inliers_around(x, k, centre, scale_lambda, floor)
         for _ in range(0 if skewed else 2):
-            first, _second = moments(
-                x,
-                first_at_least(x, centre - scale_lambda * found),
-                first_above(x, centre + scale_lambda * found),
-                centre,
-            )
-            n = first_above(x, centre + scale_lambda * found) - first_at_least(
-                x, centre - scale_lambda * found
-            )
-            centre += first / max(n, 1)
+            bound = scale_lambda * found
+            begin, end = first_at_least(x, centre - bound), first_above(x, centre + bound)
+            first, _second = moments(x, begin, end, centre)
+            centre += first / max(end - begin, 1)
             found, begin, end = inliers_around(x, k, centre, scale_lambda, floor)
         if kept > 0:
             found = cleaned_scale(x, centre, found, scale_lambda, kept, floor)

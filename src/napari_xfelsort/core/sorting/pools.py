@@ -130,7 +130,7 @@ class DaskPool:
             self._fill(next_task)
             if not self._tasks:
                 return
-            with _connected():
+            with connected():
                 future = next(self._completed)
                 task = self._tasks.pop(future.key)
                 results = self._outcome(future, task)
@@ -150,7 +150,7 @@ class DaskPool:
     def _room(self) -> int:
         now = time.monotonic()
         if now - self._counted_at >= _COUNT_SECONDS:
-            with _connected():
+            with connected():
                 n_threads = sum(self._client.nthreads().values())
             self._window = 2 * max(1, n_threads) + 2
             self._counted_at = now
@@ -163,7 +163,7 @@ class DaskPool:
             self._sources[part.file] if part.whole else self._sent_source(part.file)
             for part in task.parts
         ]
-        with _connected():
+        with connected():
             future = self._client.submit(
                 run_task,
                 self._shared,
@@ -190,7 +190,7 @@ class DaskPool:
         # distributed advises against large arguments; sent once, and able to be sent
         # again when a worker dies, is what is wanted here.
         quiet = {"distributed.admin.large-graph-warning-threshold": "1TB"}
-        with dask.config.set(quiet), _connected():
+        with dask.config.set(quiet), connected():
             return self._client.submit(_itself, value, key=self._key(what), pure=False)
 
     def _key(self, what: str) -> str:
@@ -221,7 +221,7 @@ class DaskPool:
 
 
 @contextmanager
-def _connected() -> Iterator[None]:
+def connected() -> Iterator[None]:
     """Turn what a lost connection raises, wherever it is noticed first, into a sentence."""
     try:
         yield
@@ -334,13 +334,14 @@ class Workers:
 
     def _start(self, workers: int) -> Any:
         if self._scheduler is not None:
-            return _connect(self._scheduler, self._stack)
+            return connect(self._scheduler, self._stack)
         if self._cluster is not None:
             return start_cluster(self._cluster, self._stack)
         return start_local(workers, self._stack)
 
 
-def _connect(address: str, stack: ExitStack) -> Any:
+def connect(address: str, stack: ExitStack) -> Any:
+    """A dask client of a scheduler, which the stack lets go."""
     from distributed import Client
 
     try:
