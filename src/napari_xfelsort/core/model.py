@@ -23,6 +23,7 @@ from napari_xfelsort.core.features import (
 )
 from napari_xfelsort.core.learning.calibration import Calibration
 from napari_xfelsort.core.learning.judging import DecisionRule, Misjudged, misjudged
+from napari_xfelsort.core.learning.narrowing import Narrowed, narrowed
 from napari_xfelsort.core.region import Region, ResolvedRegion
 
 if TYPE_CHECKING:
@@ -98,13 +99,18 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers make these again: they hold the stack, or follow from the rest.
-        state = {k: v for k, v in self.__dict__.items() if k != "extractor"}
+        state = {k: v for k, v in self.__dict__.items() if k not in ("extractor", "_narrowed")}
         return {**state, "_readers": {}}
 
     @cached_property
     def extractor(self) -> FeatureExtractor:
         """What turns frames into this model's features."""
         return FeatureExtractor(self.features, self.pixels, self.raw_shape, self.places)
+
+    @cached_property
+    def _narrowed(self) -> Narrowed | None:
+        """The classifier for the features that it asks for only, if it is made of trees."""
+        return narrowed(self.estimator)
 
     def predict(self, stack: EventStack, progress: Progress | None = None) -> Decisions:
         """Decide on every event of a stack, read in bounded blocks.
@@ -154,9 +160,10 @@ class Model:
         one without features (all pixels bad, a number not stored) becomes ``"unsure"``. The
         others go on.
         """
-        matrix, failed, unusable = self._reader_of(stack).read(block)
+        columns, estimator = self._narrowed or (None, self.estimator)
+        matrix, failed, unusable = self._reader_of(stack).read(block, columns)
         probabilities = class_probabilities(
-            self.estimator, matrix, len(self.class_names), self.calibration
+            estimator, matrix, len(self.class_names), self.calibration
         )
         chosen = self.rule.decide(probabilities, self.class_names)
         flags = [""] * len(matrix)

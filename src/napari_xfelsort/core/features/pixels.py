@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,39 @@ class Pixels:
         if self.statistic == "median":
             return self._medians(values, good, stand_in)
         return self._means(values, good, stand_in)
+
+    def some(
+        self,
+        frames: NDArray[Any],
+        bad: NDArray[np.bool_] | None,
+        columns: NDArray[np.int64],
+    ) -> NDArray[np.float32] | None:
+        """Some of the features, where pixels are features, without looking at other pixels.
+
+        Parameters
+        ----------
+        frames : ndarray, shape (events, ...window)
+            Raw values of the window.
+        bad : ndarray of bool, same shape, or None
+            Values that must not be used.
+        columns : ndarray of int64, shape (some,)
+            Numbers of the features.
+
+        Returns
+        -------
+        ndarray of float32, shape (events, some), or None
+            None if one of these pixels is bad in one of the events, or not finite: what
+            stands in for it is found from the others.
+        """
+        used = columns if self._index is None else self._index[columns]
+        if bad is not None:
+            marks = bad[:1] if bad.strides[0] == 0 else bad  # often one mask for all events
+            if marks.reshape(len(marks), -1)[:, used].any():
+                return None
+        raw = np.take(frames.reshape(len(frames), -1), used, axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = raw.astype(np.float32)
+        return values if frames.dtype.kind != "f" or np.isfinite(values).all() else None
 
     def corners(self) -> NDArray[np.int64]:
         """Raw index of each pixel, or of the first of each block; shape (features, axes)."""

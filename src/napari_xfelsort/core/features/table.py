@@ -16,6 +16,7 @@ from napari_xfelsort.core.block_reader import BlockReader
 from napari_xfelsort.core.errors import ClusterError
 from napari_xfelsort.core.features.blocks import Progress, block_events
 from napari_xfelsort.core.features.extractor import FeatureExtractor, no_value
+from napari_xfelsort.core.features.pixels import Pixels
 from napari_xfelsort.core.features.stored import StoredEvent, read_stored
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ class FeatureReader:
         self.stack = stack
         self.extractor = extractor
         self._reader = BlockReader(stack, extractor.pixels)
+        settings = extractor.settings
+        plain = settings.kinds == ("pixels",) and settings.normalise == "none"
+        self._plain: Pixels | None = None  # where features are pixels as they are
+        if plain and settings.bin == 1:
+            self._plain = Pixels(settings, extractor.pixels)
 
     @property
     def block_events(self) -> int:
@@ -87,8 +93,16 @@ class FeatureReader:
             return _STORED_BLOCK
         return block_events(self.extractor.window, self.stack.dtype.itemsize)
 
-    def read(self, block: EventBlock) -> BlockFeatures:
-        """Features of a block; an unreadable event costs only itself."""
+    def read(self, block: EventBlock, columns: NDArray[np.int64] | None = None) -> BlockFeatures:
+        """Features of a block, or only some; an unreadable event costs only itself.
+
+        Parameters
+        ----------
+        block : EventBlock
+            Events of one file.
+        columns : ndarray of int64, shape (some,), optional
+            Numbers of the features; all of them when omitted.
+        """
         settings = self.extractor.settings
         stored: list[StoredEvent] = []
         if settings.needs_stored:
@@ -98,7 +112,12 @@ class FeatureReader:
         if settings.needs_pixels:
             frames, bad, unread = self._reader.read(block)
             failed.update(unread)
-        matrix = self.extractor.extract(frames, bad, stored)
+        matrix = None
+        if columns is not None and frames is not None and self._plain is not None:
+            matrix = self._plain.some(frames, bad, columns)
+        if matrix is None:
+            matrix = self.extractor.extract(frames, bad, stored)
+            matrix = matrix if columns is None else matrix[:, columns]
         matrix[list(failed)] = np.nan
         unusable = {
             k: (stored[k].problem if stored else "") or no_value(settings)
