@@ -66,6 +66,19 @@ class MeanModel:
         return Decisions(ids, CLASSES, chosen, probabilities, flags)
 
 
+class HeldModel(MeanModel):
+    """Does not decide on the last blocks before a file is there."""
+
+    def __init__(self, until: Path, seconds: float = 0.0) -> None:
+        super().__init__(seconds)
+        self.until = until
+
+    def predict_block(self, stack: EventStack, block: Any) -> Decisions:
+        while block.source.path == "2.cxi" and not self.until.exists():
+            time.sleep(0.01)
+        return super().predict_block(stack, block)
+
+
 class WindowModel(MeanModel):
     """The probability of good grows with the mean of a window of a real detector's frame."""
 

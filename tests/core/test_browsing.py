@@ -38,7 +38,7 @@ from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.readers import open_stack
 
 #: Seconds after which a test that hangs has failed; nothing waits so long.
-PATIENCE = 30
+PATIENCE = 120
 NAN = math.nan
 DATASET = "entry_1/data_1/data"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.label_history import LabelHistory
 from napari_xfelsort.core.labels import LabelStore
+from programs import program
 
 EVENTS = [EventId(file, f"//{i}") for file in ("a.cxi", "b.cxi") for i in range(2)]
 
@@ -227,16 +226,13 @@ def test_a_killed_process_loses_at_most_the_label_being_written(tmp_path):
     """SIGKILL at any moment, several times; each label is told after it is on disk."""
     for delay in (0.0, 0.013, 0.05, 0.121):
         folder = tmp_path / str(delay)
-        process = subprocess.Popen(
-            [sys.executable, "-c", LABELLING, str(folder)], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        told = [int(process.stdout.readline())]  # it has begun
-        time.sleep(delay)
-        os.kill(process.pid, signal.SIGKILL)
-        told += [int(line) for line in process.stdout if line.endswith("\n")]
-        process.wait()
-        process.stdout.close()
+        command = [sys.executable, "-c", LABELLING, folder]
+        with program(*command, stdout=subprocess.PIPE, text=True) as process:
+            told = [int(process.stdout.readline())]  # it has begun
+            time.sleep(delay)
+            process.kill()
+            told += [int(line) for line in process.stdout if line.endswith("\n")]
+            process.wait()
         store = LabelStore(folder, "anna")
         found = store.labels()
         n = told[-1] + 1

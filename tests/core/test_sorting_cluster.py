@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,7 @@ from sorting_cases import MeanModel, Source, means, results, stack_of
 import napari_xfelsort
 from napari_xfelsort.core.errors import ClusterError, MissingDependencyError, SettingsError
 from napari_xfelsort.core.sorting import ClusterSettings, clusters, sort
+from programs import wait_for
 
 HERE = Path(__file__).parent
 BLOCK = {"block_events": 20, "report": False}
@@ -113,10 +113,7 @@ def test_jobs_of_slurm_sort_and_are_cancelled(tmp_path, slurm):
     for line in ("-p short", "-A xfel", "--exclusive", "export FROM_PROLOGUE=1", "-t 02:00:00"):
         assert line in log
     assert len(jobs(slurm)) == 2
-    deadline = time.monotonic() + 20
-    while any(running(job) for job in jobs(slurm)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(running(job) for job in jobs(slurm))
+    wait_for(lambda: not any(running(job) for job in jobs(slurm)))
 
 
 def test_a_queue_that_starts_nothing_is_told(tmp_path, slurm):

@@ -25,6 +25,7 @@ from napari_xfelsort.core.errors import ClusterError
 from napari_xfelsort.core.sorting import SortProgress, sort
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
+from programs import PATIENCE, end, program, wait_for
 
 BLOCK = {"block_events": 20, "report": False}
 
@@ -145,10 +146,7 @@ def test_a_scheduler_is_used_by_its_address(tmp_path, undisturbed, cluster):
     assert summary.sorted_now == 300
     assert results(tmp_path / "out") == undisturbed
     # Nothing stays on a scheduler that others use.
-    deadline = time.monotonic() + 10
-    while cluster.scheduler.tasks and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not cluster.scheduler.tasks
+    wait_for(lambda: not cluster.scheduler.tasks)
 
 
 def test_a_scheduler_that_vanishes_is_told_and_the_rest_done_later(tmp_path, undisturbed, cluster):
@@ -190,36 +188,29 @@ SCRIPT = """
     # As in a terminal, also where the tests were started in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path.insert(0, {here!r})
-    from sorting_cases import MeanModel, Source, means, stack_of
+    from pathlib import Path
+    from sorting_cases import HeldModel, MeanModel, Source, means, stack_of
     from napari_xfelsort.core.sorting import sort, tables
 
     tables.CHECKPOINT_SECONDS = 0.1
     files = [Source(means(100, k), f"{{k}}.cxi", broken=(9,)) for k in range(3)]
     told = lambda p: print(p.done_events, flush=True)
-    summary = sort(stack_of(*files), MeanModel({seconds}), {out!r}, {workers},
+    summary = sort(stack_of(*files), {model}, {out!r}, {workers},
                    progress=told, block_events=20, report=False)
     print("done", summary.events)
 """
 
 
-def start(out: Path, seconds: float, workers: int) -> subprocess.Popen[str]:
+def started(out: Path, model: str, workers: int):
     here = str(Path(__file__).parent)
-    code = textwrap.dedent(
-        SCRIPT.format(here=here, out=str(out), seconds=seconds, workers=workers)
-    )
+    code = textwrap.dedent(SCRIPT.format(here=here, out=str(out), model=model, workers=workers))
     script = out.parent / "script.py"
     script.write_text(code)
-    return subprocess.Popen(
-        [sys.executable, script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return program(sys.executable, script, **pipes)
 
 
 def wait_for_events(process: subprocess.Popen[str], n: int) -> None:
-    assert process.stdout is not None
     for line in process.stdout:
         if line.strip().isdigit() and int(line) >= n:
             return
@@ -241,37 +232,36 @@ def test_after_kill_9_the_same_call_gives_the_same_bytes(tmp_path, undisturbed, 
     chance = random.Random(seed)
     out = tmp_path / "out"
     for _ in range(2):
-        process = start(out, 0.002, workers)
-        wait_for_events(process, chance.randrange(0, 250))
-        time.sleep(chance.random() * 0.1)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        with started(out, "MeanModel(0.002)", workers) as process:
+            wait_for_events(process, chance.randrange(0, 250))
+            time.sleep(chance.random() * 0.1)
+            process.kill()
+            process.communicate()
     summary = sort(stack_of(*sources()), MeanModel(), out, workers=0, **BLOCK)
     assert summary.events == 300
     assert results(out) == undisturbed
 
 
 def test_ctrl_c_stops_quietly_and_ends_the_workers(tmp_path, undisturbed):
-    out = tmp_path / "out"
-    process = start(out, 0.03, 2)  # slow enough not to end before the signal comes
-    wait_for_events(process, 40)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
-    _, told = process.communicate(timeout=60)
-    assert process.returncode not in (0, None)
-    assert told.count("Traceback") == 1  # that of the script itself, none of a worker
-    assert told.strip().endswith("KeyboardInterrupt")
-    deadline = time.monotonic() + 20
-    while (alive := running(process.pid)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not alive
+    out, sent = tmp_path / "out", tmp_path / "sent"
+    # However slow this process is, the sort does not end before the signal comes.
+    with started(out, f"HeldModel(Path({str(sent)!r}), 0.02)", 2) as process:
+        wait_for_events(process, 40)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+        sent.touch()
+        _, told = process.communicate(timeout=PATIENCE)
+        assert process.returncode not in (0, None)
+        assert told.count("Traceback") == 1  # that of the script itself, none of a worker
+        assert told.strip().endswith("KeyboardInterrupt")
+        wait_for(lambda: not running(process.pid))
     again = sort(stack_of(*sources()), MeanModel(), out, workers=0, **BLOCK)
     assert 0 < again.sorted_now < 300
     assert results(out) == undisturbed
 
 
 def test_a_plain_script_without_main_guard_sorts_once(tmp_path, undisturbed):
-    process = start(tmp_path / "out", 0.0, 2)
-    shown, told = process.communicate(timeout=120)
+    with started(tmp_path / "out", "MeanModel()", 2) as process:
+        shown, told = process.communicate(timeout=PATIENCE)
     assert told == ""
     assert shown.count("done 300") == 1
     assert results(tmp_path / "out") == undisturbed
@@ -285,10 +275,10 @@ class Cluster:
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
         here = Path(__file__).parent
         source = Path(xs.__file__).parents[1]
         self._environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{source}"}
-        self.processes: list[subprocess.Popen[bytes]] = []
         file = folder / "scheduler.json"
         file.unlink(missing_ok=True)
         self.scheduler = self._start(
@@ -298,7 +288,11 @@ class Cluster:
             f"--scheduler-file={file}",
             "--dashboard-address=127.0.0.1:0",
         )
-        self.address = self._address(file)
+        try:
+            self.address = self._address(file)
+        except BaseException:
+            self.kill()
+            raise
 
     def add_workers(self, n: int) -> None:
         for _ in range(n):
@@ -311,12 +305,13 @@ class Cluster:
             env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         self.processes.append(process)
         return process
 
     def _address(self, file: Path) -> str:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             with suppress(OSError, ValueError):
                 return json.loads(file.read_text())["address"]
@@ -326,8 +321,7 @@ class Cluster:
 
     def kill(self) -> None:
         for process in self.processes:
-            process.kill()
-            process.wait()
+            end(process)
 
 
 @pytest.fixture

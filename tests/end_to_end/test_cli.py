@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -19,6 +18,7 @@ import pytest
 from napari_xfelsort import cli_progress
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.labels import LabelStore
+from programs import PATIENCE, program, wait_for
 
 #: The command as it is installed beside the Python that runs the tests.
 XFELSORT = Path(sys.executable).parent / "xfelsort"
@@ -400,21 +400,14 @@ def test_a_closed_pipe_is_no_error_to_tell(runs):
     assert done.stderr == ""
 
 
-def wait_for(what, seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
-
-
 def test_ctrl_c_in_a_simulation_leaves_nothing_half_written(tmp_path):
     out = tmp_path / "out"
-    arguments = [XFELSORT, "simulate", "detector", str(out), "--n-events", "1000000"]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as program:
+    arguments = [XFELSORT, "simulate", "detector", out, "--n-events", "1000000"]
+    with program(*arguments, stderr=subprocess.PIPE, text=True) as process:
         wait_for(lambda: any(p.stat().st_size > 1e6 for p in out.glob(".*")))
-        program.send_signal(signal.SIGINT)
-        told = program.communicate(timeout=60)[1]
-    assert program.returncode == 130
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 130
     assert "the same command starts again" in told
     assert "Traceback" not in told
     assert [p.name for p in out.iterdir()] == ["truth"]
@@ -427,15 +420,12 @@ def test_ctrl_c_in_a_parallel_sort_resumes(runs, model_file, tmp_path):
         os.link(runs[1].data, data / f"part{n:02d}.cxi")
     arguments = [XFELSORT, "sort", "data", "--model", str(model_file), "--out", "out"]
     arguments += ["--workers", "2", "--block-events", "10"]
-    program = subprocess.Popen(
-        arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    with program:
+    with program(*arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         wait_for(lambda: any((tmp_path / "out" / "decisions").glob("*")))
         # As a terminal does: to the program and its workers alike.
-        os.killpg(program.pid, signal.SIGINT)
-        told = program.communicate(timeout=60)[1]
-    assert program.returncode == 130, told
+        os.killpg(process.pid, signal.SIGINT)
+        told = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 130, told
     assert "the same command resumes" in told
     assert "Traceback" not in told
     assert not (tmp_path / "out" / "good.lst").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from napari_xfelsort import _cli_view
+from programs import PATIENCE, program
 
 # Says so when the command's window is there and the event loop runs, and is then ended.
 # Only napari's loop is replaced, so that the test is not told by looking at the screen.
@@ -100,13 +101,11 @@ def test_without_data_the_docks_are_there(viewer):
 def test_the_command_opens_a_window_and_stops_with_ctrl_c(runs, tmp_path):
     command = [sys.executable, "-c", SHOWN, "view", str(runs[0].data)]
     command += ["--geometry", str(runs[0].geometry)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-    ) as process:
-        assert process.stdout is not None
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with program(*command, cwd=tmp_path, **pipes) as process:
         line = process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert line.startswith("shown ['run0001.cxi'"), errors
     assert "Open run" in line
     assert "Label events" in line

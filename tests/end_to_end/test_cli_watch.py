@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from programs import PATIENCE, program
+
 XFELSORT = Path(sys.executable).parent / "xfelsort"
 
 
@@ -38,22 +40,17 @@ def test_ctrl_c_ends_a_watch_with_all_results(runs, model_file, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     arguments = [XFELSORT, "sort", "data", "--model", model_file, "--out", "out", "--watch"]
-    process = subprocess.Popen(
-        [*map(str, arguments), "--workers=0", "--poll=0.1", "--settle=0.2"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "Waiting: " in line:
-            shutil.copy(runs[1].data, data / "a.cxi")
-        if " 40 events" in line:
-            break
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    shown, told = process.communicate(timeout=60)
+    arguments += ["--workers=0", "--poll=0.1", "--settle=0.2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with program(*arguments, cwd=tmp_path, **pipes) as process:
+        for line in process.stderr:
+            if "Waiting: " in line:
+                shutil.copy(runs[1].data, data / "a.cxi")
+            if " 40 events" in line:
+                break
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        shown, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, told
     assert "40 events of 1 file sorted into out" in shown
     assert (tmp_path / "out" / "good.lst").stat().st_size > 0

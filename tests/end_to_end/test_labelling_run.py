@@ -19,6 +19,7 @@ from napari_window import PLUGIN, text_on
 from napari_xfelsort.core.lists import read_list
 from napari_xfelsort.core.simulate import simulate_detector
 from napari_xfelsort.widgets.runs import runs_of
+from programs import program
 
 GOOD, BAD, IGNORE = Qt.Key.Key_G, Qt.Key.Key_W, Qt.Key.Key_0
 UNDO, REDO, CLEAR, REPEAT = Qt.Key.Key_U, Qt.Key.Key_9, Qt.Key.Key_Q, Qt.Key.Key_8
@@ -140,15 +141,14 @@ def label_until_killed(data: Path, folder: Path, n_shown: int) -> None:
         "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]),
         "NAPARI_CONFIG": str(folder / "settings.yaml"),
     }
-    command = [sys.executable, "-c", _ANOTHER_PROCESS, str(data)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder
-    ) as child:
-        assert child.stdout is not None
+    command = [sys.executable, "-c", _ANOTHER_PROCESS, data]
+    options = {"stdout": subprocess.PIPE, "text": True, "env": environment, "cwd": folder}
+    with program(*command, **options) as child:
         told = iter(child.stdout.readline, "")
         assert "ready\n" in told
         shown = [int(next(told)) for _ in range(n_shown)]
         child.send_signal(signal.SIGKILL)
+        child.wait()
     assert child.returncode == -signal.SIGKILL
     assert shown == list(range(1, n_shown + 1))
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -22,6 +19,7 @@ from napari_xfelsort.core.errors import NoEventsError, OutputError, SettingsErro
 from napari_xfelsort.core.lists import read_list
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
+from programs import program
 
 DATA = "/entry_1/data_1/data"
 SHAPE = (6, 10)
@@ -281,24 +279,19 @@ SCRIPT = """
 import sys
 from napari_xfelsort import export, open_stack
 print("begun", flush=True)
-export(open_stack(sys.argv[1]), sys.argv[2], "copy", compression="gzip",
-       progress=lambda done, total: print(done, flush=True))
+def told(done, total):
+    print(done, flush=True)
+    if done == 300:
+        sys.stdin.read()  # until it is killed
+export(open_stack(sys.argv[1]), sys.argv[2], "copy", compression="gzip", progress=told)
 """
 
 
 def test_killed_half_way_it_leaves_no_file_of_that_name(tmp_path):
     write(tmp_path / "a.cxi", 3000)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, tmp_path / "a.cxi", tmp_path / "c.cxi"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.strip() == "300":
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    time.sleep(0.05)
+    arguments = [sys.executable, "-c", SCRIPT, tmp_path / "a.cxi", tmp_path / "c.cxi"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with program(*arguments, **pipes) as process:
+        assert "300\n" in process.stdout
     assert not (tmp_path / "c.cxi").exists()
     assert export(open_stack(tmp_path / "a.cxi"), tmp_path / "c.cxi", "copy").events == 3000

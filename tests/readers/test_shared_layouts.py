@@ -17,6 +17,7 @@ import pytest
 from napari_xfelsort.core import errors
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.readers import open_stack
+from programs import program
 
 CASES = [
     "a1_cheetah_cxi",
@@ -385,15 +386,11 @@ def test_live_swmr(shared_data: Path, tmp_path: Path) -> None:
     case = Case(shared_data / "layouts" / "n10_swmr")
     script, name, n, delay = case.said["live"]
     path = tmp_path / name
-    command = [sys.executable, str(case.folder / script), str(path), n, delay]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
+    command = [sys.executable, case.folder / script, path, n, delay]
+    with program(*command, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout.readline().strip() == "READY"
-        try:
-            stack = open_stack(path)
-            assert len(stack) >= 1
-            assert list(stack.raw_shape) == case.expect["raw_frame_shape"]
-            s, q = np.ogrid[:64, :64]
-            np.testing.assert_array_equal(stack.raw(0), (7 * s + 3 * q) % 251)
-        finally:
-            writer.kill()
+        stack = open_stack(path)
+        assert len(stack) >= 1
+        assert list(stack.raw_shape) == case.expect["raw_frame_shape"]
+        s, q = np.ogrid[:64, :64]
+        np.testing.assert_array_equal(stack.raw(0), (7 * s + 3 * q) % 251)

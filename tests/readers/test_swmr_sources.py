@@ -11,6 +11,7 @@ import h5py
 import pytest
 
 from napari_xfelsort import XfelsortError, open_stack
+from programs import program
 
 WRITER = """
 import sys, h5py
@@ -27,10 +28,8 @@ with h5py.File(sys.argv[1], "w", libver="latest") as file:
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "live.h5"
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as writer:
-        assert writer.stdout is not None
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with program(sys.executable, "-c", WRITER, path, **pipes) as writer:
         assert writer.stdout.readline() == b"ready\n"
         yield path
         writer.communicate()

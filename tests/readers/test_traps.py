@@ -18,6 +18,7 @@ from mock_layouts import LAYOUTS, frame, frames, traced_peak
 from napari_xfelsort.core import errors
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.readers import hdf5, open_stack
+from programs import program
 
 SHAPE = (12, 16)
 
@@ -56,15 +57,10 @@ for line in sys.stdin:
 @contextmanager
 def growing_file(path: Path, mode: str) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the file open and adds events when told."""
-    command = [sys.executable, "-c", WRITER, str(path), mode]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as writer:
-        assert writer.stdout is not None
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with program(sys.executable, "-c", WRITER, path, mode, **pipes) as writer:
         assert writer.stdout.readline() == "ready\n"
-        try:
-            yield writer
-        finally:
-            writer.kill()
+        yield writer
 
 
 def add_events(writer: subprocess.Popen[str], n: int) -> int:

@@ -9,6 +9,8 @@ import sys
 import pytest
 from label_user import labels_on_disk
 
+from programs import program
+
 LABELLER = """
 import sys
 from napari.components import ViewerModel
@@ -33,11 +35,11 @@ while True:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_killed_and_resumed(own, open_run, user):
-    command = [sys.executable, "-c", LABELLER, str(own.data)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
+    command = [sys.executable, "-c", LABELLER, own.data]
+    with program(*command, stdout=subprocess.PIPE, text=True) as child:
         shown = [int(child.stdout.readline()) for _ in range(4)]
         child.send_signal(signal.SIGKILL)
+        child.wait()
     assert child.returncode == -signal.SIGKILL
     assert shown == [1, 2, 3, 4]
     run = open_run(own.data, own.geometry)
