@@ -9,13 +9,16 @@ import pytest
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.masks.comparing import compare_masks
+from napari_xfelsort.core.masks.edited import EditedMask
+from napari_xfelsort.core.masks.editing import EditList
+from napari_xfelsort.core.masks.edits import Pixels
 from napari_xfelsort.core.masks.making import Feature, MadeMask
 from napari_xfelsort.core.masks.pixel_trace import mean_frame, pixel_features, pixel_trace
-from napari_xfelsort.core.masks.settings import MaskReason
+from napari_xfelsort.core.masks.settings import MaskReason, MaskSource
 from napari_xfelsort.core.masks.showing import SHOWN, reason_codes, reason_counts, reasons_at
 from napari_xfelsort.readers import open_stack
 
-R = MaskReason
+R, S = MaskReason, MaskSource
 
 
 def test_what_two_masks_have_in_common():
@@ -26,6 +29,36 @@ def test_what_two_masks_have_in_common():
     assert found.codes.tolist() == [[0, 3, 1], [3, 2, 2]]
     with pytest.raises(SettingsError, match="same detector"):
         compare_masks(one, PixelMask(np.zeros((3, 2), np.uint8)))
+
+
+def test_what_is_given_is_told_by_source():
+    reasons = np.array([[R.GIVEN, R.GIVEN, R.GIVEN | R.DEAD, R.GIVEN, 0]], np.uint8)
+    sources = np.array([[0, S.USER | S.EDGE, S.EDGE, S.SHADOW, 0]], np.uint8)
+    mask = MadeMask(reasons, sources=sources)
+    names = [each.name for each in SHOWN]
+    told = ["given", "yours", "dead", "shadow"]
+    wanted = [*(names.index(name) + 1 for name in told), 0]
+    assert reason_codes(mask, names).tolist() == [wanted]
+    assert reason_codes(mask, {"edge"}).tolist()[0] == [0, *[names.index("edge") + 1] * 2, 0, 0]
+    counts = reason_counts(mask)
+    shown = {name: n for name, n in counts.items() if n}
+    assert shown == {"given": 1, "yours": 1, "edge": 2, "shadow": 1, "dead": 1}
+    assert [each.name for each in reasons_at(mask, (0, 2))] == ["dead", "edge"]
+    assert [each.name for each in reasons_at(mask, (0, 0))] == ["given"]
+
+
+def test_a_made_mask_says_what_was_drawn():
+    reasons = np.array([[0, R.DEAD, 0, R.NOISE]], np.uint8)
+    made = MadeMask(reasons)
+    edited = EditedMask(made)
+    assert edited.mask is made
+    edits = EditList((Pixels((1, 2)), Pixels((3,), erase=True)))
+    edited.set_edits(edits)
+    mask = edited.mask
+    assert mask.sources.tolist() == [[0, 0, S.USER, 0]]
+    assert mask.reasons.tolist() == [[0, R.DEAD, R.GIVEN, 0]]
+    assert mask.edits == edits
+    assert mask.before_edits().reasons.tolist() == reasons.tolist()
 
 
 def test_the_first_reason_that_is_shown_is_the_code():

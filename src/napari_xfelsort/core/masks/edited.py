@@ -13,7 +13,8 @@ from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.masks.canvas import Canvas
 from napari_xfelsort.core.masks.editing import EditList
 from napari_xfelsort.core.masks.edits import Edit
-from napari_xfelsort.core.masks.settings import MaskReason
+from napari_xfelsort.core.masks.made import MadeMask
+from napari_xfelsort.core.masks.settings import MaskReason, MaskSource
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.geometry import Geometry
@@ -80,8 +81,24 @@ class EditedMask:
 
     @property
     def mask(self) -> PixelMask:
-        """The mask after all edits that are not undone; it does not change later."""
-        return replace(self._base, reasons=self._reasons)
+        """The mask after all edits that are not undone; it does not change later.
+
+        One that was made keeps what it was before, and says which pixels became bad by hand.
+        """
+        base = self._base
+        if not isinstance(base, MadeMask):
+            return replace(base, reasons=self._reasons)
+        if not len(self.edits):
+            return base
+        sources = base.sources.copy()
+        sources[(base.reasons == 0) & (self._reasons != 0)] |= np.uint8(MaskSource.USER)
+        return replace(
+            base,
+            reasons=self._reasons,
+            sources=sources,
+            edits=self.edits,
+            unedited=base.reasons,
+        )
 
     def counts(self, number: int) -> tuple[int, int] | None:
         """Pixels that an edit made bad and made good; None of one that is undone."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.mask import PixelMask
-from napari_xfelsort.core.masks.settings import MaskReason
+from napari_xfelsort.core.masks.settings import MaskReason, MaskSource
 
 
 class ShownReason(NamedTuple):
@@ -23,13 +23,17 @@ class ShownReason(NamedTuple):
         What it means.
     reason : MaskReason
         The bit of the mask.
+    source : MaskSource
+        Of what is given: by whom; 0 where that is not known, and for all else.
     """
 
     name: str
     words: str
     reason: MaskReason
+    source: MaskSource = MaskSource(0)
 
 
+_GIVEN = MaskReason.GIVEN
 #: In the order in which they are told; a pixel is shown by the first that applies.
 SHOWN = (
     ShownReason("offset", "its mean in the dark is off that of its neighbours", MaskReason.OFFSET),
@@ -39,12 +43,15 @@ SHOWN = (
     ShownReason("dead", "its value never changes, or is never finite", MaskReason.DEAD),
     ShownReason("gain separation", "its gain stages overlap", MaskReason.GAIN_SEPARATION),
     ShownReason("gain level", "the level of a gain stage is off", MaskReason.GAIN_LEVEL),
-    ShownReason("given", "it was bad before: edge, geometry, data file", MaskReason.GIVEN),
+    ShownReason("yours", "you marked it, or a mask of yours does", _GIVEN, MaskSource.USER),
+    ShownReason("shadow", "it lies in a shadow", _GIVEN, MaskSource.SHADOW),
+    ShownReason("saturated", "it was saturated", _GIVEN, MaskSource.SATURATED),
+    ShownReason("edge", "it lies at the border of a panel", _GIVEN, MaskSource.EDGE),
+    ShownReason("geometry", "the geometry says so", _GIVEN, MaskSource.GEOMETRY),
+    ShownReason("data file", "the data file says so", _GIVEN, MaskSource.DATA_FILE),
+    ShownReason("given", "it was bad before", _GIVEN),
 )
-
-
-def _applies(mask: PixelMask, shown: ShownReason) -> NDArray[np.bool_]:
-    return np.asarray(mask.reasons & np.uint8(shown.reason) != 0)
+_CODES = {each: place for place, each in enumerate(SHOWN, 1)}
 
 
 def reason_codes(mask: PixelMask, shown: Collection[str]) -> NDArray[np.uint8]:
@@ -56,21 +63,55 @@ def reason_codes(mask: PixelMask, shown: Collection[str]) -> NDArray[np.uint8]:
     shown : collection of str
         Names of the reasons.
     """
-    table = np.zeros(256, np.uint8)
+    by_reason, by_source = np.zeros(256, np.uint8), np.zeros(256, np.uint8)
     values = np.arange(256)
-    for place in range(len(SHOWN), 0, -1):
-        each = SHOWN[place - 1]
-        if each.name in shown:
-            table[values & int(each.reason) != 0] = place
-    return np.asarray(table[mask.reasons])
+    for each in reversed(SHOWN):
+        if each.name not in shown:
+            continue
+        if each.source:
+            by_source[values & int(each.source) != 0] = _CODES[each]
+        elif each.reason != _GIVEN:
+            by_reason[values & int(each.reason) != 0] = _CODES[each]
+        else:
+            by_source[0] = _CODES[each]
+    codes = by_reason[mask.reasons]
+    sources = _sources(mask)
+    given = np.flatnonzero((codes == 0) & (mask.reasons & np.uint8(_GIVEN) != 0))
+    codes.reshape(-1)[given] = by_source[sources.reshape(-1)[given]]
+    return codes
 
 
 def reason_counts(mask: PixelMask) -> dict[str, int]:
     """Pixels that are bad for each reason, and perhaps for others."""
-    return {each.name: int(np.count_nonzero(_applies(mask, each))) for each in SHOWN}
+    reasons = np.bincount(mask.reasons.reshape(-1), minlength=256)
+    given = mask.reasons & np.uint8(_GIVEN) != 0
+    sources = np.bincount(_sources(mask)[given], minlength=256)
+    values = np.arange(256)
+    counts = {}
+    for each in SHOWN:
+        if each.source:
+            n = sources[values & int(each.source) != 0].sum()
+        else:
+            n = sources[0] if each.reason == _GIVEN else reasons[_has(values, each)].sum()
+        counts[each.name] = int(n)
+    return counts
 
 
 def reasons_at(mask: PixelMask, pixel: tuple[int, ...]) -> list[ShownReason]:
     """Why a raw pixel is bad; empty for a good one."""
-    value = int(mask.reasons[pixel])
-    return [each for each in SHOWN if value & int(each.reason)]
+    value, source = int(mask.reasons[pixel]), int(_sources(mask)[pixel])
+    return [
+        each
+        for each in SHOWN
+        if value & int(each.reason)
+        and (each.reason != _GIVEN or (source & int(each.source) if each.source else not source))
+    ]
+
+
+def _has(values: NDArray[np.int64], shown: ShownReason) -> NDArray[np.bool_]:
+    return np.asarray(values & int(shown.reason) != 0)
+
+
+def _sources(mask: PixelMask) -> NDArray[np.uint8]:
+    found: NDArray[np.uint8] | None = getattr(mask, "sources", None)
+    return np.zeros(mask.reasons.shape, np.uint8) if found is None else found
