@@ -280,7 +280,7 @@ def test_an_event_has_the_same_features_whatever_stands_beside_it(kinds, how, mo
     together = which.extract(frames, bad)
     alone = np.concatenate([which.extract(frames[k : k + 1], bad[k : k + 1]) for k in range(9)])
     assert together.tobytes() == alone.tobytes()
-    monkeypatch.setattr("napari_xfelsort.core.features.extractor._CHUNK", 150)
+    monkeypatch.setattr("napari_xfelsort.core.features.statistics._CHUNK", 150)
     assert which.extract(frames, bad).tobytes() == together.tobytes()
 
 

@@ -2,7 +2,8 @@
 
 ``model.json`` says what the model is; ``weights.skops`` holds the scikit-learn
 classifier; ``pixels.npy`` says which pixels of the window are used, where not all are;
-``profile.npy``, ``radial.npy`` and ``radius.npy`` where they are, for features that need it.
+``profile.npy``, ``radial.npy``, ``radius.npy``, ``vector.npy``, ``sector.npy`` and
+``cell.npy`` where they are, for features that need it.
 Opening one never runs anything that is in it.
 """
 
@@ -37,7 +38,10 @@ _DESCRIPTION, _WEIGHTS, _PIXELS = "model.json", "weights.skops", "pixels.npy"
 #: Members that say where the pixels are, by what they say.
 _PLACES = {
     name: f"{name}.npy"
-    for name in ("profile", "profile_positions", "radial", "radial_positions", "radius")
+    for name in (
+        *("profile", "profile_positions", "radial", "radial_positions", "radius"),
+        *("vector", "vector_positions", "sector", "cell"),
+    )
 }
 _LIMITS = {
     _DESCRIPTION: 64 * 1024**2,

@@ -39,9 +39,12 @@ _OF_KINDS = {
     "bin": ("pixels",),
     "profile_axis": ("profile",),
     "profile_statistic": ("profile",),
-    "radial_axis": ("radial",),
+    "radial_axis": ("radial", "ring_vector", "azimuthal"),
     "radial_bins": ("radial",),
     "radial_statistics": ("radial",),
+    "vector_rings": ("ring_vector", "azimuthal"),
+    "beam_stop_sigma": ("ring_vector",),
+    "azimuthal_groups": ("azimuthal",),
     "quantiles": ("quantiles",),
     "metadata": ("metadata",),
 }

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import RegionError
+from napari_xfelsort.core.features.around import Around
 from napari_xfelsort.core.features.blocks import without_bad
-from napari_xfelsort.core.features.naming import Described
+from napari_xfelsort.core.features.naming import Described, bin_statistics_of
 from napari_xfelsort.core.features.pixels import Pixels, impute
-from napari_xfelsort.core.features.places import FeaturePlaces, PixelBins, find_places
+from napari_xfelsort.core.features.places import (
+    VECTOR_KINDS,
+    FeaturePlaces,
+    PixelBins,
+    find_places,
+)
 from napari_xfelsort.core.features.settings import PIXEL_KINDS, FeatureSettings
 from napari_xfelsort.core.features.statistics import (
     INTENSITY_NAMES,
     Binned,
     Values,
+    chunks,
     intensity_statistics,
     quantile_values,
 )
@@ -30,13 +37,11 @@ from napari_xfelsort.core.features.stored import (
 )
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.region import Region, ResolvedRegion, as_region
+from napari_xfelsort.core.representations.azimuth import AZIMUTHAL_NAMES, PANEL_NAMES
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.geometry import Geometry
     from napari_xfelsort.core.stack import EventStack
-
-#: Values that statistics are taken of at once.
-_CHUNK = 512 * 1024
 
 
 class FeatureExtractor:
@@ -84,9 +89,12 @@ class FeatureExtractor:
         self._blocks = Pixels(settings, pixels)
         self._binned: dict[str, Binned] = {
             kind: Binned(self._bins(kind), pixels.inside)
-            for kind in ("profile", "radial")
+            for kind in ("profile", "radial", "ring_vector")
             if kind in settings.kinds
         }
+        self._around = None
+        if set(settings.kinds) & set(VECTOR_KINDS):
+            self._around = Around(settings, pixels, self._bins("ring_vector"), self.places)
         self.columns: dict[str, slice] = {}
         self.n_features = 0
         for kind in settings.kinds:
@@ -131,7 +139,8 @@ class FeatureExtractor:
             As `for_region`.
         """
         region = as_region(region)
-        in_q = "radial" in settings.kinds and settings.radial_axis == "q"
+        rings = set(settings.kinds) & {"radial", *VECTOR_KINDS}
+        in_q = bool(rings) and settings.radial_axis == "q"
         needed = in_q or region.kind == "q"
         beam = (stack.photon_energy(0), stack.camera_length(0)) if needed else ()
         return cls.for_region(
@@ -204,11 +213,12 @@ class FeatureExtractor:
             divisors = np.where(good.any(axis=1), divisors, np.nan)
         if "pixels" in self.settings.kinds:
             found["pixels"] = self._of_pixels(values, good, stand_in, divisors)
-        others = [k for k in self.settings.kinds if k in ("intensity", "quantiles", *self._binned)]
+        of_all = ("intensity", "quantiles", "azimuthal", *self._binned)
+        others = [k for k in self.settings.kinds if k in of_all]
         for kind in others:
             found[kind] = np.empty((len(raw), self._count(kind)), np.float32)
         if others:
-            for part, data in _chunks(raw, good, divisors):
+            for part, data in chunks(raw, good, divisors):
                 for kind in others:
                     found[kind][part] = self._statistics(kind, data)
         return divisors
@@ -248,11 +258,13 @@ class FeatureExtractor:
             return intensity_statistics(data, self.settings.above)
         if kind == "quantiles":
             return quantile_values(data, self.settings.quantiles)
-        parts = [
-            self._binned[kind].of(data, statistic, self.settings.above)
-            for statistic in self._bin_statistics(kind)
-        ]
-        return np.concatenate(parts, axis=1)
+        if kind in VECTOR_KINDS:
+            assert self._around is not None
+            if kind == "azimuthal":
+                return self._around.features(data)
+            data = self._around.without_beam_stop(data)
+        statistics = bin_statistics_of(self.settings, kind)
+        return self._binned[kind].of(data, statistics, self.settings.above)
 
     def _of_stored(
         self,
@@ -297,7 +309,8 @@ class FeatureExtractor:
         return [unit for kind in self.settings.kinds for unit in self._described(kind).units()]
 
     def _described(self, kind: str) -> Described:
-        positions = self._bins(kind).positions if kind in self._binned else np.empty(0)
+        binned = kind in self._binned or kind in VECTOR_KINDS
+        positions = self._bins(kind).positions if binned else np.empty(0)
         corners = self._blocks.corners() if kind == "pixels" else np.empty((0, 0), np.int64)
         has_radius = self.places.radius is not None
         return Described(self.settings, kind, positions, corners, has_radius)
@@ -345,13 +358,9 @@ class FeatureExtractor:
     def _feature_of_pixel(self, kind: str) -> NDArray[np.int32]:
         return self._blocks.feature_of_pixel() if kind == "pixels" else self._bins(kind).index
 
-    def _bin_statistics(self, kind: str) -> tuple[str, ...]:
-        if kind == "profile":
-            return (self.settings.profile_statistic,)
-        return self.settings.radial_statistics
-
     def _bins(self, kind: str) -> PixelBins:
-        bins = self.places.profile if kind == "profile" else self.places.radial
+        places = self.places
+        bins = {"profile": places.profile, "radial": places.radial}.get(kind, places.vector)
         if bins is None or bins.index.shape != self.pixels.shape:
             raise RegionError(f"It is not known where the pixels are in features of {kind!r}.")
         return bins
@@ -360,7 +369,9 @@ class FeatureExtractor:
         if kind == "pixels":
             return self._blocks.n
         if kind in self._binned:
-            return self._binned[kind].n * len(self._bin_statistics(kind))
+            return self._binned[kind].n * len(bin_statistics_of(self.settings, kind))
+        if kind == "azimuthal":
+            return len(AZIMUTHAL_NAMES) * self.settings.azimuthal_groups + len(PANEL_NAMES)
         if kind == "intensity":
             return len(INTENSITY_NAMES) + 1
         if kind == "peaks":
@@ -380,24 +391,6 @@ def _finite_rows(matrix: NDArray[np.float32]) -> NDArray[np.bool_]:
     for k in np.flatnonzero(~finite):  # where large numbers add up to infinity, look at each
         finite[k] = np.isfinite(matrix[k]).all()
     return finite
-
-
-def _chunks(
-    raw: NDArray[Any], good: NDArray[np.bool_] | None, divisors: NDArray[np.float64]
-) -> Iterator[tuple[slice, Values]]:
-    """Few events at a time as 64-bit floats, divided; 0 where a value is not good."""
-    step = max(1, _CHUNK // max(1, raw.shape[1]))
-    for start in range(0, len(raw), step):
-        part = slice(start, start + step)
-        values = raw[part].astype(np.float64)
-        use = None if good is None else good[part]
-        if use is not None and use.all():
-            use = None
-        if use is not None:
-            values[~use] = 0.0
-        by = divisors[part]
-        values /= np.where(np.isfinite(by), by, 1.0)[:, np.newaxis]
-        yield part, Values(values, use)
 
 
 def no_value(settings: FeatureSettings) -> str:

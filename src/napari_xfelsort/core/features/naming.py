@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from napari_xfelsort.core.features.settings import FeatureSettings
 from napari_xfelsort.core.features.statistics import INTENSITY_NAMES
 from napari_xfelsort.core.features.stored import PEAK_NAMES, RADIUS_NAME
+from napari_xfelsort.core.representations.azimuth import azimuthal_names, group_starts
+from napari_xfelsort.core.representations.rings import VECTOR_STATISTICS
 
 
 class Described(NamedTuple):
@@ -46,8 +48,11 @@ class Described(NamedTuple):
         if self.kind == "profile":
             axis, what = settings.profile_axis, settings.profile_statistic
             return [f"{what} at {axis} {position:g}" for position in self.positions.tolist()]
-        if self.kind == "radial":
+        if self.kind in ("radial", "ring_vector"):
             return self._ring_names()
+        if self.kind == "azimuthal":
+            starts = group_starts(self.positions, settings.azimuthal_groups)
+            return azimuthal_names(starts, self._ring_unit)
         if self.kind == "intensity":
             return [*INTENSITY_NAMES, f"fraction above {settings.above:g}"]
         if self.kind == "quantiles":
@@ -64,10 +69,11 @@ class Described(NamedTuple):
         )
         if self.kind == "intensity":
             return [value] * 4 + [""] * 3
-        if self.kind == "radial":
-            n = len(self.positions)
-            parts = [[value if s != "fraction" else ""] * n for s in settings.radial_statistics]
-            return [unit for part in parts for unit in part]
+        if self.kind in ("radial", "ring_vector"):
+            units = {"fraction": "", "variance": f"({value})^2"}
+            return [units.get(s, value) for s in self._ring_statistics for _ in self.positions]
+        if self.kind == "azimuthal":
+            return [""] * len(self.names())
         if self.kind == "peaks":
             return ["peaks", *[value] * 3, *(["pixels"] * self.has_radius)]
         if self.kind == "metadata":
@@ -77,12 +83,30 @@ class Described(NamedTuple):
             return [value] * len(settings.quantiles)
         return [value] * (len(self.corners) if self.kind == "pixels" else len(self.positions))
 
+    @property
+    def _ring_statistics(self) -> tuple[str, ...]:
+        return bin_statistics_of(self.settings, self.kind)
+
+    @property
+    def _ring_unit(self) -> str:
+        return "pixels" if self.settings.radial_axis == "pixels" else "1/angstrom"
+
     def _ring_names(self) -> list[str]:
-        settings = self.settings
-        unit = "pixels" if settings.radial_axis == "pixels" else "1/angstrom"
-        words = {"sd": "standard deviation", "fraction": f"fraction above {settings.above:g}"}
+        words = {
+            "sd": "standard deviation",
+            "fraction": f"fraction above {self.settings.above:g}",
+            "p5": "5th percentile",
+            "p95": "95th percentile",
+        }
         return [
-            f"{words.get(statistic, statistic)} of ring {position:.4g} {unit}"
-            for statistic in settings.radial_statistics
+            f"{words.get(statistic, statistic)} of ring {position:.4g} {self._ring_unit}"
+            for statistic in self._ring_statistics
             for position in self.positions.tolist()
         ]
+
+
+def bin_statistics_of(settings: FeatureSettings, kind: str) -> tuple[str, ...]:
+    """What is taken of each place or ring."""
+    if kind == "profile":
+        return (settings.profile_statistic,)
+    return settings.radial_statistics if kind == "radial" else VECTOR_STATISTICS

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from napari_xfelsort.core.errors import RegionError
 from napari_xfelsort.core.features.settings import FeatureSettings
 from napari_xfelsort.core.region import Region, ResolvedRegion
+from napari_xfelsort.core.representations.azimuth import SECTORS, sector_numbers
+from napari_xfelsort.core.representations.rings import equal_rings
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 
 
 #: Places that are bins.
-_BINNED = ("profile", "radial")
+_BINNED = ("profile", "radial", "vector")
+#: Kinds of features of the rings of ``vector``.
+VECTOR_KINDS = ("ring_vector", "azimuthal")
+#: Panels that stand for themselves; fewer are cut into blocks.
+_MANY_PANELS, _BLOCKS = 8, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +78,19 @@ class FeaturePlaces:
         For features of these kinds.
     radius : ndarray of float32, shape of the window, optional
         Distance of each pixel from the beam in pixels, NaN where it is not known; for peaks.
+    vector : PixelBins, optional
+        Rings of ring vectors and azimuthal features.
+    sector, cell : ndarray of int32, shape of the window, optional
+        For these, the sector of one degree about the beam, and the panel (or block of a
+        large one) of each pixel; -1 for none.
     """
 
     profile: PixelBins | None = None
     radial: PixelBins | None = None
     radius: NDArray[np.float32] | None = None
+    vector: PixelBins | None = None
+    sector: NDArray[np.int32] | None = None
+    cell: NDArray[np.int32] | None = None
 
     def add_to(self, digest: _Hash) -> None:
         """Add what there is to a digest."""
@@ -92,8 +106,9 @@ class FeaturePlaces:
             if bins is not None:
                 arrays[name] = bins.index
                 arrays[f"{name}_positions"] = bins.positions
-        if self.radius is not None:
-            arrays["radius"] = self.radius
+        for name in ("radius", "sector", "cell"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
         return arrays
 
     @classmethod
@@ -116,7 +131,11 @@ class FeaturePlaces:
             radius.shape == pixels.shape and radius.dtype == np.float32
         ):
             raise ValueError("the distances from the beam do not fit the window")
-        return cls(found.get("profile"), found.get("radial"), radius)
+        vector, sector, cell = found.get("vector"), arrays.get("sector"), arrays.get("cell")
+        if vector is not None:
+            _check_numbers(sector, pixels.shape, SECTORS)
+            _check_numbers(cell, pixels.shape, pixels.n_pixels)
+        return cls(found.get("profile"), found.get("radial"), radius, vector, sector, cell)
 
 
 def find_places(
@@ -147,19 +166,25 @@ def find_places(
     RegionError
         If the geometry does not say, or there is none.
     """
-    profile = radial = radius = None
+    profile = radial = radius = vector = sector = cell = None
     if "profile" in settings.kinds:
         profile = _profile(settings.profile_axis, region, raw_shape, geometry).inside(pixels)
-    if "radial" in settings.kinds:
+    if set(settings.kinds) & {"radial", *VECTOR_KINDS}:
         if geometry is None:
             raise RegionError("Rings around the beam need a geometry; give one.")
         beam = (photon_energy, camera_length)
         whole = region.resolve(raw_shape, geometry, *beam)
         away = _distances(settings.radial_axis, geometry, *beam)[whole.window]
-        radial = _rings(away, whole, settings.radial_bins).inside(pixels)
+        if "radial" in settings.kinds:
+            radial = _rings(away, whole, settings.radial_bins).inside(pixels)
+        if set(settings.kinds) & set(VECTOR_KINDS):
+            vector = _rings(away, whole, settings.vector_rings).inside(pixels)
+            x, y, _ = (place[pixels.window] for place in geometry.positions())
+            sector = sector_numbers(y, x)
+            cell = _panel_cells(geometry, raw_shape)[pixels.window]
     if "peaks" in settings.kinds and geometry is not None:
         radius = _distances("pixels", geometry)[pixels.window].astype(np.float32)
-    return FeaturePlaces(profile, radial, radius)
+    return FeaturePlaces(profile, radial, radius, vector, sector, cell)
 
 
 def _profile(
@@ -198,14 +223,27 @@ def _rings(away: NDArray[np.float64], region: ResolvedRegion, n: int) -> PixelBi
         used &= region.inside
     if not used.any():
         raise RegionError("No pixel of the region has a known distance from the beam.")
-    place = away[used]
-    low, high = float(place.min()), float(place.max())
-    step = (high - low) / n or 1.0
-    number = np.clip(np.floor((place - low) / step), 0, n - 1).astype(np.int32)
-    counts = np.bincount(number, minlength=n)
-    index = np.full(away.shape, -1, np.int32)
-    index[used] = number
-    return PixelBins(index, np.bincount(number, place, n) / np.maximum(counts, 1))
+    return PixelBins(*equal_rings(away, used, n))
+
+
+def _panel_cells(geometry: Geometry, raw_shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Number of the panel of each pixel, or of the block of it where panels are few."""
+    cell = np.full(raw_shape, -1, np.int32)
+    side = 1 if len(geometry.panels) >= _MANY_PANELS else _BLOCKS
+    n = 0
+    for panel in geometry.panels.values():
+        part = cell[panel.raw_index]
+        rows, columns = (np.arange(k) * side // k for k in part.shape)
+        part[...] = n + rows[:, np.newaxis] * side + columns
+        n += side * side
+    return cell
+
+
+def _check_numbers(numbers: NDArray[Any] | None, shape: tuple[int, ...], below: int) -> None:
+    if numbers is None or numbers.shape != shape or numbers.dtype != np.int32:
+        raise ValueError("the sectors or panels of rings do not fit the window")
+    if numbers.size and not (numbers.min() >= -1 and numbers.max() < below):
+        raise ValueError("the sectors or panels of rings are damaged")
 
 
 def _checked(index: NDArray[Any], positions: NDArray[Any], pixels: ResolvedRegion) -> PixelBins:

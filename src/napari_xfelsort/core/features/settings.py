@@ -18,12 +18,18 @@ from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.settings import Settings, setting
 
 #: What a feature can be, in the order of the documentation.
-KINDS = ("pixels", "profile", "radial", "intensity", "quantiles", "peaks", "metadata")
+KINDS = (
+    *("pixels", "profile", "radial", "ring_vector", "azimuthal"),
+    *("intensity", "quantiles", "peaks", "metadata"),
+)
 #: Kinds whose features belong to pixels, so that they can be drawn on the detector.
-PIXEL_KINDS = ("pixels", "profile", "radial")
+PIXEL_KINDS = ("pixels", "profile", "radial", "ring_vector")
 #: Kinds that are stored with an event; no frame is read for them.
 STORED_KINDS = ("peaks", "metadata")
-RADIAL_STATISTICS = ("mean", "sd", "median", "fraction")
+RADIAL_STATISTICS = (
+    *("mean", "sd", "median", "fraction"),
+    *("minimum", "maximum", "variance", "p5", "p95"),
+)
 #: More than anybody needs; a file that asks for more is damaged.
 _MOST_NAMES, _MOST_LETTERS, _MOST_BINS = 1000, 200, 100_000
 
@@ -44,7 +50,14 @@ class FeatureSettings(Settings):
     profile     mean or median of the v at each place along ``profile_axis`` (ADU)
     radial      for each of ``radial_bins`` rings of equal width around the beam, in
                 pixels or in q: mean v (ADU), their standard deviation (ADU), median
-                (ADU) or the fraction of v > ``above`` (``radial_statistics``)
+                (ADU), the fraction of v > ``above``, minimum, maximum (ADU), variance
+                (ADU squared), 5th or 95th percentile (ADU) (``radial_statistics``)
+    ring_vector minimum, maximum, mean, median, variance, 5th and 95th percentile of each
+                of ``vector_rings`` rings, without the shadow of a beam stop
+                (``beam_stop_sigma``)
+    azimuthal   how rings vary with the direction from the beam: of each of
+                ``azimuthal_groups`` groups of these rings the moments 1 to 6, spread,
+                range, significance and two-fold symmetry; and how panels differ
     intensity   of all v: mean m, standard deviation s = sqrt(mean((v - m)^2)), minimum,
                 maximum (ADU), skewness mean((v - m)^3) / s^3, excess kurtosis
                 mean((v - m)^4) / s^4 - 3 (both 0 where s is), fraction of v > ``above``
@@ -93,8 +106,21 @@ class FeatureSettings(Settings):
     radial_statistics: tuple[str, ...] = setting(
         ("mean",),
         "what is taken of each ring: mean, standard deviation, median, fraction above the "
-        "value; may be several",
+        "value, minimum, maximum, variance, 5th or 95th percentile; may be several",
         choices=RADIAL_STATISTICS,
+    )
+    vector_rings: int = setting(
+        240, "rings of ring vectors and azimuthal features", minimum=1, maximum=_MOST_BINS
+    )
+    beam_stop_sigma: float = setting(
+        4.0,
+        "rays so many spreads darker than others, as in the shadow of a beam stop, are left out "
+        "of ring vectors; 0 keeps all",
+        minimum=0,
+        maximum=1e6,
+    )
+    azimuthal_groups: int = setting(
+        10, "groups of rings that azimuthal features are taken of", minimum=1, maximum=1000
     )
     above: float = setting(
         0.0, "value, after dividing, that fractions are counted above", unit="ADU"

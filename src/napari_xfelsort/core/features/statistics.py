@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.features.places import PixelBins
-from napari_xfelsort.core.region import ResolvedRegion
+from napari_xfelsort.core.representations.rings import BinTable
 
-if TYPE_CHECKING:
-    from napari_xfelsort.core.profiles.projection import Projection
-
+#: Values that statistics are taken of at once.
+_CHUNK = 512 * 1024
 INTENSITY_NAMES = ("mean", "standard deviation", "minimum", "maximum", "skewness", "kurtosis")
 
 
@@ -108,51 +109,61 @@ class Binned:
     def __init__(self, bins: PixelBins, inside: NDArray[np.bool_] | None) -> None:
         self._index = bins.index.ravel() if inside is None else bins.index[inside]
         self.n = len(bins.positions)
-        self._made: Projection | None = None
 
-    @property
-    def _projection(self) -> Projection:
-        from napari_xfelsort.core.profiles.projection import Projection
+    @cached_property
+    def _table(self) -> BinTable:
+        return BinTable(self._index, self.n)
 
-        if self._made is None:
-            line = ResolvedRegion((slice(0, len(self._index)),), None)
-            along = np.where(self._index < 0, np.nan, self._index.astype(np.float64))
-            self._made = Projection(line, along)
-        return self._made
+    def of(self, data: Values, statistics: tuple[str, ...], above: float) -> NDArray[np.float64]:
+        """Statistics of each bin; shape (events, statistics * bins), one after another.
 
-    def of(self, data: Values, statistic: str, above: float) -> NDArray[np.float64]:
-        """One statistic (mean, sd, median, fraction) of each bin; shape (events, bins).
+        Parameters
+        ----------
+        data : Values
+            Of the region.
+        statistics : tuple of str
+            Of `BIN_STATISTICS`, or sd.
+        above : float
+            For fraction.
 
-        Where no pixel of a bin is good, the median, standard deviation or fraction of all
-        good values of the event.
+        Where no pixel of a bin is good, the same of all good values of the event, and their
+        median in place of a mean.
         """
-        found = self._found(data, statistic, above)
-        missing = np.isnan(found)
-        if missing.any():
-            found = np.where(missing, _of_all(data, statistic, above)[:, np.newaxis], found)
-        return found
-
-    def _found(self, data: Values, statistic: str, above: float) -> NDArray[np.float64]:
-        if statistic == "sd":
-            mean = self._project(data, "mean")
-            away = data.values - np.take(mean, np.maximum(self._index, 0), axis=1)
-            return np.sqrt(self._project(Values(away * away, data.good), "mean"))
-        if statistic == "fraction":
-            higher = (data.values > above).astype(np.float64)
-            return self._project(Values(higher, data.good), "mean")
-        return self._project(data, statistic)
-
-    def _project(self, data: Values, statistic: str) -> NDArray[np.float64]:
-        from napari_xfelsort.core.profiles.settings import ProfileSettings
-
-        bad = None if data.good is None else ~data.good
-        settings = ProfileSettings(statistic=statistic, min_share=0)
-        return self._projection.profiles(data.values, bad, settings)
+        own = tuple("variance" if name == "sd" else name for name in statistics)
+        found = self._table.statistics(data.filled(np.nan), own, above)
+        parts = []
+        for k, name in enumerate(statistics):
+            part = np.sqrt(found[:, :, k]) if name == "sd" else found[:, :, k]
+            missing = np.isnan(part)
+            if missing.any():
+                part = np.where(missing, _of_all(data, name, above)[:, np.newaxis], part)
+            parts.append(part)
+        return np.concatenate(parts, axis=1)
 
 
 def _of_all(data: Values, statistic: str, above: float) -> NDArray[np.float64]:
     if statistic == "fraction":
         return fraction_above(data, above)
-    if statistic == "sd":
-        return intensity_statistics(data, above)[:, 1]
-    return quantile_values(data, (0.5,))[:, 0]
+    if statistic in ("sd", "variance", "minimum", "maximum"):
+        _, sd, low, high, *_ = intensity_statistics(data, above).T
+        found = {"sd": sd, "variance": sd**2, "minimum": low, "maximum": high}
+        return np.asarray(found[statistic])
+    return quantile_values(data, ({"p5": 0.05, "p95": 0.95}.get(statistic, 0.5),))[:, 0]
+
+
+def chunks(
+    raw: NDArray[Any], good: NDArray[np.bool_] | None, divisors: NDArray[np.float64]
+) -> Iterator[tuple[slice, Values]]:
+    """Few events at a time as 64-bit floats, divided; 0 where a value is not good."""
+    step = max(1, _CHUNK // max(1, raw.shape[1]))
+    for start in range(0, len(raw), step):
+        part = slice(start, start + step)
+        values = raw[part].astype(np.float64)
+        use = None if good is None else good[part]
+        if use is not None and use.all():
+            use = None
+        if use is not None:
+            values[~use] = 0.0
+        by = divisors[part]
+        values /= np.where(np.isfinite(by), by, 1.0)[:, np.newaxis]
+        yield part, Values(values, use)
