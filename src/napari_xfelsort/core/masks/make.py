@@ -179,8 +179,10 @@ def _sources(
     of_geometry = None if geometry is None else geometry.static_mask()
     for mask in (of_geometry, *(stack.mask for stack in stacks)):
         if mask is not None:
-            for reason, source in _OF_STACKS.items():
+            for reason, source in SOURCE_OF_REASON.items():
                 add(mask.reasons & np.uint8(reason) != 0, source)
+            # Anybody may give a stack a mask whose bits mean something else.
+            add(mask.reasons & ~np.uint8(sum(SOURCE_OF_REASON)) != 0, MaskSource.USER)
     edge = settings.edge
     for module in modules if edge else ():
         for tile in module.tiles.values():
@@ -190,7 +192,8 @@ def _sources(
     return sources
 
 
-_OF_STACKS = {
+#: Who gave a pixel that the mask of a stack calls bad.
+SOURCE_OF_REASON = {
     Reason.FILE | Reason.VALUE: MaskSource.DATA_FILE,
     Reason.GEOMETRY: MaskSource.GEOMETRY,
     Reason.USER: MaskSource.USER,
