@@ -112,6 +112,7 @@ class EuxfelRun(EventSource):
         self._where = where
         self._ids = ids
         self._cells = cells
+        self._cell_columns: dict[str, NDArray[np.int64] | None] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -148,7 +149,31 @@ class EuxfelRun(EventSource):
         return int(hits[0]) if len(hits) else None
 
     def metadata(self, i: int) -> dict[str, Any]:
-        return {"trainId": int(self._ids[i, 0]), "pulseId": int(self._ids[i, 1])}
+        about = {"trainId": int(self._ids[i, 0]), "pulseId": int(self._ids[i, 1])}
+        cell = self._memory_cell(i)
+        return about if cell is None else about | {"cellId": cell}
+
+    def _memory_cell(self, i: int) -> int | None:
+        """Memory cell of the first module that has recorded the event, None if not stored."""
+        for number in np.flatnonzero(self._where[i, :, 0] >= 0).tolist():
+            module = self.modules[number]
+            if module is None:
+                continue
+            file_number, row = self._where[i, number]
+            cells = self._cells_of(module.files[file_number], module.data.rpartition("/")[0])
+            return int(cells[row]) if cells is not None and row < len(cells) else None
+        return None
+
+    def _cells_of(self, file: str, group: str) -> NDArray[np.int64] | None:
+        """Memory cell of each frame in a file."""
+        if file not in self._cell_columns:
+            with hdf5.POOL.borrow(file) as opened:
+                names = (f"{group}/cellId", f"{group}/memoryCell")
+                stored = [hdf5.dataset(opened.h5, name) for name in names]
+                found = next((each for each in stored if each is not None), None)
+                values = None if found is None else np.asarray(found[()], np.int64).ravel()
+            self._cell_columns[file] = values
+        return self._cell_columns[file]
 
     def read(
         self, i: int, window: Window | None = None, out: NDArray[Any] | None = None
@@ -190,6 +215,8 @@ class EuxfelRun(EventSource):
                     f"{error}."
                 ) from error
 
+    #: Modules are in files of their own.
+    reads_windows = True
     #: Every pulse may lack other modules, and corrected runs have a mask a pulse.
     has_event_masks = True
 
