@@ -1,4 +1,4 @@
-"""``xfelsort mask``: bad pixels from dark and bright runs."""
+"""``xfelsort mask``: bad pixels from dark, bright and ordinary runs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from napari_xfelsort.cli_support import (
     tell_problems,
 )
 from napari_xfelsort.core.errors import SettingsError
-from napari_xfelsort.core.masks.settings import MaskSettings
+from napari_xfelsort.core.masks.settings import MaskReason, MaskSettings, MaskSource
 
 if TYPE_CHECKING:
-    from napari_xfelsort.core.masks.making import MadeMask
+    from napari_xfelsort.core.masks.made import MadeMask
     from napari_xfelsort.core.stack import EventStack
 
 
@@ -51,6 +51,18 @@ def mask(
             help="Gain indicators of a stage; once for each, lowest values first.",
         ),
     ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run",
+            metavar="PATH",
+            help="Ordinary frames, where there are no dark ones; may be repeated.",
+        ),
+    ] = None,
+    cells: Annotated[
+        bool,
+        typer.Option("--cells", help="Judge the frames of each memory cell by themselves."),
+    ] = False,
     geometry: GeometryOption = None,
     dataset: DatasetOption = None,
     begin_with: MaskOption = None,
@@ -61,6 +73,13 @@ def mask(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads; one a core when omitted.")
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=0, help="Worker processes that read modules and cells in parallel.")
+    ] = 0,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Dask scheduler to use instead: tcp://host:port."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a mask that exists.")
     ] = False,
@@ -69,7 +88,9 @@ def mask(
 
     Each pixel gets its reasons (bits; 0 is good). Dark frames tell pixels that are off,
     noisy or dead; bright ones those that answer wrongly to light, which must be smooth: no
-    Bragg peaks that stay at one place. CrystFEL and --mask of the other commands take the file.
+    Bragg peaks that stay at one place. Without dark frames ordinary ones (--run) tell less:
+    light that stays looks like bad pixels, and where most pixels count nothing few are found.
+    CrystFEL and --mask of the other commands take the file.
     """
     from napari_xfelsort.core.masks.make import make_mask
     from napari_xfelsort.core.masks.mask_file import write_mask
@@ -80,7 +101,7 @@ def mask(
         if settings != MaskSettings():
             raise SettingsError("--paper sets everything; leave the other settings out.")
         settings = MaskSettings.paper()
-    given = {"dark": dark, "bright": bright}
+    given = {"dark": dark, "bright": bright, "ordinary": run}
 
     def opened(paths: list[str]) -> EventStack:
         stack = open_stack(paths, geometry=geometry, mask=begin_with, dataset=dataset)
@@ -96,6 +117,10 @@ def mask(
             stages,
             workers=workers,
             progress=report,
+            ordinary=stacks.get("ordinary"),
+            groups="cell" if cells else None,
+            processes=processes,
+            scheduler=scheduler,
             **settings.to_dict(),
         )
     inputs = {name: "\n".join(paths) for name, paths in given.items() if paths}
@@ -106,16 +131,28 @@ def mask(
 
 
 def _tell(made: MadeMask, out: Path) -> None:
-    from napari_xfelsort.core.masks.settings import MaskReason
-
     n = made.reasons.size
-    rows = [(str(r.name).lower().replace("_", " "), made.count(r)) for r in MaskReason]
+    rows = [(_words(reason), made.count(reason)) for reason in MaskReason]
+    rows += [(f"  by {_words(source)}", made.count_source(source)) for source in MaskSource]
     say(table(("reason", "pixels"), [(name, count) for name, count in rows if count]))
     say(f"{made.n_bad} of {n} pixels are bad ({100 * made.n_bad / n:.2f} %).")
     left_out = int((~made.dark_frames).sum())
     if left_out:
         say(f"{left_out} of {len(made.dark_frames)} dark frames were left out: their mean is off.")
+    if made.groups is not None:
+        some = made.groups.n_bad
+        say(f"{len(some)} memory cells; bad pixels in one of them: {some.min()} to {some.max()}.")
+    if made.n_ordinary:
+        say(
+            f"{made.n_ordinary} ordinary frames were looked at. They tell neither a bad pixel from "
+            "light that stays (a ring of ice, the edge of a shadow) nor how gain stages behave, "
+            "and little where most pixels count nothing in most frames; dark frames tell more."
+        )
     say(f"Mask: {out}")
     say(
         "CrystFEL: mask0_file = this file, mask0_data = /entry_1/data_1/mask, mask0_badbits = 0xff"
     )
+
+
+def _words(bit: MaskReason | MaskSource) -> str:
+    return str(bit.name).lower().replace("_", " ")

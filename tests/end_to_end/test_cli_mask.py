@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from mock_layouts.euxfel_files import identifiers, write_run
 
 
 @pytest.fixture
@@ -38,6 +39,33 @@ def test_a_mask_is_made_told_and_used(cli, frames):
     assert f"{bad.sum()} of 4096 pixels are bad" in result.stdout
     told = cli("info", "dark.h5", "--json")
     assert told.exit_code == 0
+
+
+def test_ordinary_runs_and_sources_are_told(cli, frames):
+    result = cli("mask", "--run", "bright.h5", "-o", "mask.h5", "--edge", "2")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.stdout.split())
+    assert "40 ordinary frames were looked at" in words
+    assert "light that stays" in words
+    assert "by edge 496" in words
+    with h5py.File("mask.h5") as file:
+        assert file["/entry_1/data_1/mask"][7, 8] != 0
+        assert file["/xfelsort"].attrs["ordinary"] == "bright.h5"
+
+
+def test_memory_cells_that_no_file_tells(cli, frames):
+    result = cli("mask", "--dark", "dark.h5", "--cells", "-o", "mask.h5")
+    assert result.exit_code == 1
+    assert "dark.h5 does not say from which memory cell" in result.stderr
+
+
+def test_memory_cells_are_judged_by_themselves(cli, tmp_path, monkeypatch):
+    write_run(tmp_path / "r0001", raw=False)
+    monkeypatch.chdir(tmp_path)
+    result = cli("mask", "--dark", "r0001", "--cells", "-o", "mask.h5")
+    assert result.exit_code == 0, result.output
+    n_cells = len({name.split(":")[1] for name in identifiers()})
+    assert f"{n_cells} memory cells; bad pixels in one of them" in result.stdout
 
 
 def test_a_mask_that_exists_is_kept(cli, frames):

@@ -25,6 +25,8 @@ from napari_xfelsort.core.masks.temporal import TemporalStatistics
 
 #: Fewer frames than this have no spread worth judging.
 FEW_FRAMES = 5
+#: A pixel should change in so many frames before one that does not is dead: e^-15 by chance.
+_LEAST_CHANGES = 15
 #: Share of the least, and of the largest, values of a pixel that ordinary runs leave out.
 _TRIMMED = 0.1
 #: Deviation of a Gaussian without them, in its own.
@@ -135,6 +137,26 @@ class ModuleLook:
             if 2 * np.count_nonzero(still[tile]) < still[tile].size:
                 self.dead[tile] |= still[tile] & ~self._hidden[tile]
 
+    def _should_change(self, changes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Pixels whose neighbours change so often that none stays as it is by chance.
+
+        ``changes``: frames in which each pixel is not at its least value.
+        """
+        from scipy.ndimage import uniform_filter
+
+        expected = np.zeros(self._shape)
+        for tile in self._tiles:
+            alive = changes[tile] > 0
+            if not alive.any():
+                continue
+            side = self._settings.bright_window
+            share = uniform_filter(alive.astype(np.float64), side)
+            mean = uniform_filter(changes[tile].astype(np.float64), side)
+            usual = float(np.median(changes[tile][alive]))
+            few = share < 0.5 / side**2  # nobody around changes: a dead region
+            expected[tile] = np.where(few, usual, mean / np.where(few, 1, share))
+        return np.asarray(expected >= _LEAST_CHANGES)
+
     def _judge_windows(
         self, name: str, values: NDArray[np.float64], side: int, floor: float = 0.0
     ) -> None:
@@ -203,7 +225,8 @@ class ModuleLook:
         else:
             finite = np.ones(self._shape, bool)
         if self._settings.dead and known >= FEW_FRAMES:
-            self._find_dead(finite & (ordered[0] == ordered[-1]))
+            still = finite & (ordered[0] == ordered[-1])
+            self._find_dead(still & self._should_change(np.sum(frames != ordered[0], axis=0)))
         saturation = self._settings.saturation
         if saturation is not None:
             self.saturated |= ordered[known // 2] > saturation
