@@ -144,9 +144,9 @@ def _tell(made: MadeMask, out: Path) -> None:
         say(f"{len(some)} memory cells; bad pixels in one of them: {some.min()} to {some.max()}.")
     if made.n_ordinary:
         say(
-            f"{made.n_ordinary} ordinary frames were looked at. They tell neither a bad pixel from "
-            "light that stays (a ring of ice, the edge of a shadow) nor how gain stages behave, "
-            "and little where most pixels count nothing in most frames; dark frames tell more."
+            f"{made.n_ordinary} ordinary frames were looked at. They tell neither a bad pixel "
+            "from light that stays (a ring of ice, the edge of a shadow) nor how gain stages "
+            "behave, and little where most pixels count nothing in most frames; dark frames tell more."
         )
     say(f"Mask: {out}")
     say(

@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from mock_layouts.euxfel_files import identifiers, write_run
 
 
