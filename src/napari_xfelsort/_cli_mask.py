@@ -146,7 +146,8 @@ def _tell(made: MadeMask, out: Path) -> None:
         say(
             f"{made.n_ordinary} ordinary frames were looked at. They tell neither a bad pixel "
             "from light that stays (a ring of ice, the edge of a shadow) nor how gain stages "
-            "behave, and little where most pixels count nothing in most frames; dark frames tell more."
+            "behave, and little where most pixels count nothing in most frames; dark frames "
+            "tell more."
         )
     say(f"Mask: {out}")
     say(
