@@ -9,10 +9,12 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QMessageBox, QPushButton
 
 from napari_xfelsort.core.masks.make import make_mask
-from napari_xfelsort.core.masks.settings import MaskReason
+from napari_xfelsort.core.masks.settings import MaskReason, MaskSettings
+from napari_xfelsort.core.masks.showing import SHOWN, reasons_at
 from napari_xfelsort.widgets.mask_dock import MaskDock
 
 WAIT = 60_000
+NAMES = [each.name for each in SHOWN]
 
 
 @pytest.fixture
@@ -43,8 +45,13 @@ def dock(viewer, own_run, dark, tmp_path, qtbot):
     return made
 
 
+PAGES = {"make": "Make", "paper": "Make", "use": "Files", "save": "Files"}
+
+
 def finish(dock, name, qtbot):
+    dock.show_page(PAGES[name])
     widget = dock.findChild(QPushButton, name)
+    assert widget.isVisible()
     assert widget.isEnabled()
     qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: dock.job is None, timeout=WAIT)
@@ -52,6 +59,22 @@ def finish(dock, name, qtbot):
 
 def layer(run):
     return run.companions.layer("mask reasons")
+
+
+def shown(run):
+    """For each pixel of the picture the name of the reason that its colour stands for."""
+    found = np.asarray(layer(run).data)
+    return np.array(["", *NAMES])[found]
+
+
+def picture(run, mask, names=NAMES):
+    """The same, worked out pixel by pixel from the raw mask."""
+    listed = ["", *NAMES]
+    raw = np.zeros(mask.reasons.shape, np.uint8)
+    for index in np.argwhere(mask.reasons):
+        why = [each.name for each in reasons_at(mask, tuple(index)) if each.name in names]
+        raw[tuple(index)] = listed.index(why[0]) if why else 0
+    return np.array(listed)[run.stack.geometry.assemble(raw)]
 
 
 def test_reasons_are_shown_counted_and_hidden(dock, own_run, dark, qtbot):
@@ -65,10 +88,10 @@ def test_reasons_are_shown_counted_and_hidden(dock, own_run, dark, qtbot):
     assert dock.made.reasons[still] & MaskReason.DEAD
     n = np.count_nonzero(wanted.reasons & MaskReason.OFFSET)
     assert dock.findChild(QLabel, "count_offset").text() == str(n)
-    assert np.array_equal(layer(own_run).data, own_run.stack.geometry.assemble(wanted.reasons))
+    assert np.array_equal(shown(own_run), picture(own_run, dock.made))
     dock.findChild(QCheckBox, "show_offset").click()
-    assert not (np.asarray(layer(own_run).data) & MaskReason.OFFSET).any()
-    assert (np.asarray(layer(own_run).data) & MaskReason.DEAD).any()
+    assert "offset" not in shown(own_run)
+    assert "dead" in shown(own_run)
     dock.release()
     assert layer(own_run) is None
 
@@ -76,7 +99,7 @@ def test_reasons_are_shown_counted_and_hidden(dock, own_run, dark, qtbot):
 def test_a_dragged_lambda_gives_the_mask_made_with_it(dock, own_run, dark, qtbot):
     finish(dock, "make", qtbot)
     dark[0].unlink()  # nothing is read again
-    axes = dock.histogram.figure.axes[0]
+    axes = dock.look_page.histogram.figure.axes[0]
     canvas = axes.figure.canvas
     canvas.draw()
 
@@ -90,12 +113,12 @@ def test_a_dragged_lambda_gives_the_mask_made_with_it(dock, own_run, dark, qtbot
     qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=place(-3))
     found = dock.made.settings.mask_lambda
     assert found == pytest.approx(3, abs=0.3)
-    assert dock.form.settings().mask_lambda == found
-    assert dock.histogram.ranges == [(-found, found)]
+    assert dock.make_page.form.settings().mask_lambda == found
+    assert dock.look_page.histogram.ranges == [(-found, found)]
     geometry = own_run.stack.geometry
     wanted = make_mask(dark[1], geometry=geometry, bad=geometry.static_mask(), mask_lambda=found)
     assert np.array_equal(dock.made.reasons, wanted.reasons)
-    assert np.array_equal(layer(own_run).data, geometry.assemble(wanted.reasons))
+    assert np.array_equal(shown(own_run), picture(own_run, dock.made))
 
 
 def test_a_mask_is_saved_and_used(dock, own_run, dark, tmp_path, qtbot, monkeypatch):
@@ -125,5 +148,9 @@ def test_bad_input_is_told(dock, own_run, tmp_path, qtbot):
     finish(dock, "make", qtbot)
     assert dock.made is None
     assert "same detector" in dock.message.text()
-    qtbot.mouseClick(dock.findChild(QPushButton, "paper"), Qt.MouseButton.LeftButton)
-    assert dock.form.settings().mask_lambda == 8
+    preset = dock.findChild(QComboBox, "preset")
+    preset.setFocus()
+    qtbot.keyClick(preset, Qt.Key.Key_Down)
+    assert dock.make_page.form.settings() == MaskSettings.paper()
+    dock.findChild(QLineEdit, "mask_lambda").setText("7")
+    assert preset.currentIndex() == -1

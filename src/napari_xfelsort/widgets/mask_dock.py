@@ -1,112 +1,143 @@
-"""The Mask dock: bad pixels from dark and bright frames, why they are bad, other thresholds."""
+"""The Mask dock: makes bad-pixel masks, shows why pixels are bad, edits, exchanges files."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox, QFormLayout, QGroupBox, QVBoxLayout
+from qtpy.QtWidgets import QLabel, QTabBar, QWidget
 
-from napari_xfelsort.core.errors import SettingsError
-from napari_xfelsort.core.masks.making import MadeMask
-from napari_xfelsort.core.masks.settings import MaskSettings
-from napari_xfelsort.core.stack import EventStack
-from napari_xfelsort.widgets.dock import Dock, PathField, RunChooser, button, row
-from napari_xfelsort.widgets.forms import SettingsForm, file_to_write
-from napari_xfelsort.widgets.layers import LayerData, Opened
-from napari_xfelsort.widgets.mask_histogram import FeatureHistogram
-from napari_xfelsort.widgets.mask_inputs import FramesChooser
-from napari_xfelsort.widgets.mask_layer import remove_reasons, show_reasons
-from napari_xfelsort.widgets.mask_reasons import ReasonTable
+from napari_xfelsort.core.errors import SettingsError, XfelsortError
+from napari_xfelsort.core.mask import PixelMask
+from napari_xfelsort.core.masks.made import MadeMask
+from napari_xfelsort.widgets.dock import Dock, RunChooser, row
+from napari_xfelsort.widgets.forms import file_to_write
+from napari_xfelsort.widgets.layers import LayerData
+from napari_xfelsort.widgets.mask_edit import EditPage
+from napari_xfelsort.widgets.mask_files import FilesPage, read_any
+from napari_xfelsort.widgets.mask_layer import REASONS, show_reasons
+from napari_xfelsort.widgets.mask_look import LookPage
+from napari_xfelsort.widgets.mask_make import Looked, Made, MakePage
+from napari_xfelsort.widgets.mask_state import MaskState
 from napari_xfelsort.widgets.progress import EventProgress
 from napari_xfelsort.widgets.reading import open_layers
 from napari_xfelsort.widgets.run import Run
-from napari_xfelsort.widgets.workers import Job, Report, counted
+from napari_xfelsort.widgets.workers import Job, Report
 
-_FIRST = ("mask_lambda", "scale_lambda", "window", "bright_window")
+MAKE, LOOK, EDIT, FILES = "Make", "Look", "Edit", "Files"
 
 
 class MaskDock(Dock):
-    """Makes a bad-pixel mask of the detector of a run.
+    """Makes, shows, edits and saves the bad-pixel mask of a detector.
 
     Attributes
     ----------
-    made : MadeMask or None
-        The mask, with the λ that is chosen now.
+    state : MaskState
+        The mask and its edits.
     """
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self.made: MadeMask | None = None
-        self._run: Run | None = None
-        self._inputs: dict[str, str] = {}
+        self.state = MaskState()
+        self._partial: MadeMask | None = None
         self._build(napari_viewer)
+        self.state.changed.connect(self._show_layer)
+        self.state.refused.connect(self.message.tell_error)
         self.chooser.run_chosen.connect(self._use_run)
         self._use_run(self.chooser.run)
 
+    @property
+    def made(self) -> MadeMask | None:
+        """The mask before edits, with the λ that is chosen now; None when there is none."""
+        return self.state.made
+
+    @property
+    def mask(self) -> MadeMask | None:
+        """The mask with its edits; None when there is none."""
+        return self.state.mask
+
     def release(self) -> None:
-        """Let go of callbacks and work, and of the layer."""
+        """Let go of callbacks and work, and of the layers."""
+        self.edit_page.release()
         self._forget()
+        self.look_page.release()
         super().release()
-        self.histogram.release()
 
     # --- the run ------------------------------------------------------------------------
 
     def _use_run(self, run: Run | None) -> None:
         if self.job is not None:
             self.job.stop()
+        self.edit_page.put_down()
         self._forget()
-        self._run = run
-        self.follow_run(run, changed=self._show_layer)
-        self.message.tell("" if run is not None else "Open a run of this detector first.")
+        self.state.run = run
+        self.follow_run(run, changed=self._run_changed)
+        self.make_page.show_run(run)
+        self.message.tell("")
+        self.state.replaced.emit()
         self.set_busy(self.job is not None)
 
+    def _run_changed(self) -> None:
+        """The run was opened again: what was drawn on lies elsewhere, or is gone."""
+        run, mask = self.state.run, self.state.mask
+        self.edit_page.put_down()
+        self.look_page.pixel.forget()
+        if run is None or mask is None:
+            return
+        if run.stack.raw_shape != mask.reasons.shape:
+            self._forget()
+            return
+        try:
+            self.state.begin(mask, self.state.inputs, self.state.frames)
+        except XfelsortError as error:
+            self._forget()
+            self.message.tell_error(str(error))
+
     def _forget(self) -> None:
-        if self._run is not None and self._run in self.runs.runs:
-            remove_reasons(self._run)
-        self.made = None
-        self.results.setVisible(False)
+        run = self.state.run
+        self.look_page.compare.forget()
+        self.look_page.pixel.forget()
+        if run is not None and run in self.runs.runs:
+            run.companions.remove(REASONS)
+        self._partial = None
+        self.state.forget()
+        self.files_page.show_lines("")
 
     # --- making -------------------------------------------------------------------------
 
     def make(self) -> None:
         """Make the mask from the frames that are chosen."""
-        run = self._run
-        if self.job is not None or run is None:
+        if self.job is not None:
             return
         try:
-            settings = self.form.settings()
+            request = self.make_page.request(self.state.run)
         except SettingsError as error:
             self.message.tell_error(str(error))
             return
-        stack = run.stack
-        chosen: dict[str, EventStack | Opened] = {}
-        for chooser in (self.dark, self.bright):
-            opened = stack if chooser.is_run else chooser.opened(run)
-            if opened is not None:
-                chosen[chooser.name] = opened
-        if not chosen:
-            self.message.tell_error("Choose dark frames, bright frames or both.")
-            return
-
-        def work(report: Report) -> tuple[EventStack, MadeMask, dict[str, str]]:
-            return (stack, *_make(chosen, stack, settings, report))
-
-        job = Job("making a mask", work)
-        job.succeeded.connect(self._take)
+        job = Job("making a mask", request.carry_out)
+        job.succeeded.connect(self._take_made)
         job.stopped.connect(self._stopped)
+        job.failed.connect(self._show_layer)
         job.progressed.connect(self._show_progress)
+        self.edit_page.put_down()
         self._start(job, "Looking at frames…")
-        self.cancel_button.setEnabled(True)
+        self.make_page.cancel_button.setEnabled(True)
 
     def _start(self, job: Job, doing: str) -> None:
         self.message.tell("")
         self.progress.start(doing)
         self.run_job(job)
 
-    def _show_progress(self, counts: tuple[int, int]) -> None:
-        self.progress.show_counts(counts, "frames")
+    def _show_progress(self, looked: Looked) -> None:
+        self.progress.show_counts(looked.counts, "frames")
+        run = self.state.run
+        if run is None or looked.mask is None or looked.mask is self._partial:
+            return
+        if looked.mask.reasons.shape == run.stack.raw_shape:
+            self._partial = looked.mask
+            show_reasons(run, looked.mask, self.look_page.reasons.shown)
+            n = len(looked.panels)
+            self.message.tell(f"{n} panel{'s' * (n != 1)} so far; the picture shows them.")
 
     def cancel(self) -> None:
         """Ask the work to stop."""
@@ -116,69 +147,84 @@ class MaskDock(Dock):
 
     def _stopped(self) -> None:
         self.message.tell("Stopped; nothing was kept.")
+        self._show_layer()
 
-    def _take(self, found: tuple[EventStack, MadeMask, dict[str, str]]) -> None:
-        stack, made, self._inputs = found
-        if self._run is None or stack is not self._run.stack:
+    def _take_made(self, made: Made) -> None:
+        if made.layers is not None and self.state.run is None:
+            self._use_run(self.runs.add(made.layers))
+        run = self.state.run
+        if run is None or run.stack.sources is not made.stack.sources:
             return  # another run was chosen meanwhile
-        self.made = made
-        self.results.setVisible(True)
-        with QSignalBlocker(self.feature):
-            self.feature.clear()
-            self.feature.addItems(list(made.features))
-        self._show_feature()
-        self._show_mask()
-        left_out = int((~made.dark_frames).sum())
+        self._partial = None
+        self._begin(made.mask, made.inputs, made.frames)
+        told = []
+        left_out = int((~made.mask.dark_frames).sum())
         if left_out:
-            self.message.tell(
-                f"{left_out} of {len(made.dark_frames)} dark frames were left out (F1)."
+            told.append(
+                f"{left_out} of {len(made.mask.dark_frames)} dark frames were left out (F1)."
             )
+        if made.mask.n_ordinary and "dark" not in made.inputs:
+            told.append(
+                "Made from ordinary frames: bad pixels in light that stays at one place cannot "
+                "be told from good ones."
+            )
+        self.message.tell(" ".join(told))
+        self.show_page(LOOK)
+
+    def _begin(self, mask: PixelMask, inputs: Any = None, frames: Any = None) -> None:
+        self.state.begin(mask, inputs, frames)
+        made = self.state.made
+        if made is not None and made.features:
+            self.make_page.show_lambda(made.settings.mask_lambda)
 
     # --- what is shown ------------------------------------------------------------------
 
-    def _show_mask(self) -> None:
-        if self.made is not None:
-            self.reasons.show_mask(self.made)
-            self._show_layer()
+    def show_page(self, name: str) -> None:
+        """Show one of the pages: make, look, edit or files."""
+        self.tabs.setCurrentIndex(list(self.pages).index(name))
 
-    def _show_layer(self) -> None:
-        run, made = self._run, self.made
-        if run is None or made is None:
-            return
-        if run.stack.raw_shape != made.reasons.shape:
-            self._forget()
-            return
-        show_reasons(run, made, self.reasons.shown)
+    def _page(self, *_: Any) -> None:
+        shown = self.tabs.tabText(self.tabs.currentIndex())
+        for name, page in self.pages.items():
+            page.setVisible(name == shown)
+        if shown != EDIT:
+            self.edit_page.put_down()
+        self.look_page.pixel.paused = shown == EDIT
+        self.verticalScrollBar().setValue(0)
 
-    def _show_feature(self) -> None:
-        if self.made is not None and self.feature.currentText():
-            self.histogram.show_feature(self.made, self.feature.currentText())
+    def _show_layer(self, *_: Any) -> None:
+        run, mask = self.state.run, self.state.mask
+        self._tell_size()
+        if run is None or run not in self.runs.runs:
+            return
+        if mask is None:
+            run.companions.remove(REASONS)
+            return
+        show_reasons(run, mask, self.look_page.reasons.shown)
+        layer = run.companions.layer(REASONS)
+        if layer is not None:
+            layer.visible = not self.look_page.compare.on
+
+    def _tell_size(self) -> None:
+        mask = self.state.mask
+        for widget in (self.files_page.save_button, self.files_page.use_button):
+            widget.setEnabled(mask is not None and self.job is None)
+        self.files_page.export_button.setEnabled(mask is not None and self.job is None)
 
     def _use_lambda(self, value: float) -> None:
-        """Judge by another λ; no frame is read again."""
-        if self.made is None or value == self.made.settings.mask_lambda:
-            return
-        self.made = self.made.with_lambda(value)
-        with QSignalBlocker(self.form):
-            now = dataclasses.replace(self.form.settings(), mask_lambda=value)
-            self.form.set_settings(now)
-        self._show_mask()
+        """λ was dragged; no frame is read again."""
+        if self.state.set_lambda(value):
+            self.make_page.show_lambda(value)
 
     def _entered(self) -> None:
         """λ was typed: the mask that is there follows it."""
-        try:
-            value = self.form.settings().mask_lambda
-        except SettingsError:
-            return
-        if self.made is not None and value != self.made.settings.mask_lambda:
-            self.made = self.made.with_lambda(value)
-            self._show_feature()
-            self._show_mask()
+        value = self.make_page.mask_lambda()
+        made = self.state.made
+        follows = made is not None and bool(made.features) and self.job is None
+        if value is not None and follows and self.state.set_lambda(value):
+            self.look_page.show_feature()
 
-    def _use_paper(self) -> None:
-        self.form.set_settings(MaskSettings.paper())
-
-    # --- file and run -------------------------------------------------------------------
+    # --- files --------------------------------------------------------------------------
 
     def save(self) -> None:
         """Write the mask file, asking before one is replaced."""
@@ -189,8 +235,8 @@ class MaskDock(Dock):
         self._save(use=True)
 
     def _save(self, use: bool) -> None:
-        run, made, path = self._run, self.made, self.file.path()
-        if self.job is not None or run is None or made is None:
+        run, mask, path = self.state.run, self.state.mask, self.files_page.file.path()
+        if self.job is not None or run is None or mask is None:
             return
         if path is None:
             self.message.tell_error("Choose a file to save the mask in.")
@@ -198,12 +244,12 @@ class MaskDock(Dock):
         target = file_to_write(self, path, ".h5")
         if target is None:
             return
-        inputs, opened = self._inputs, dataclasses.replace(run.opened, mask=target.path)
+        inputs, opened = self.state.inputs, dataclasses.replace(run.opened, mask=target.path)
 
         def work(report: Report) -> tuple[str, Run, list[LayerData] | None]:
             from napari_xfelsort.core.masks.mask_file import write_mask
 
-            write_mask(made, target.path, target.replaces, inputs)
+            write_mask(mask, target.path, target.replaces, inputs)
             return target.path, run, open_layers(opened) if use else None
 
         job = Job("saving a mask", work)
@@ -212,98 +258,145 @@ class MaskDock(Dock):
 
     def _saved(self, done: tuple[str, Run, list[LayerData] | None]) -> None:
         path, run, layers = done
-        self.file.set_paths(path)
+        self.files_page.file.set_paths(path)
         if layers is not None and run in self.runs.runs:
             run.replace(layers)
-            self.message.tell(f"{run.name} is masked with {path}.")
+            self.message.tell(
+                f"{run.name} is masked with {path}, also when it is opened again with another "
+                "geometry or dataset."
+            )
         else:
             self.message.tell(f"The mask is in {path}.")
+
+    def read(self) -> None:
+        """Go on with the mask of a file."""
+        page, run = self.files_page, self.state.run
+        path = page.other.file.path()
+        if self.job is not None:
+            return
+        if run is None:
+            self.message.tell_error("Open a run of this detector first, to see the mask on it.")
+            return
+        if path is None:
+            self.message.tell_error("Choose a mask file to open.")
+            return
+        name, place = page.other.name, page.other.place
+
+        def work(report: Report) -> tuple[Run, str, PixelMask]:
+            return run, path, read_any(path, name, place)
+
+        job = Job("reading a mask", work)
+        job.succeeded.connect(self._take_read)
+        self._start(job, "Reading the mask…")
+
+    def _take_read(self, found: tuple[Run, str, PixelMask]) -> None:
+        run, path, mask = found
+        if run is not self.state.run:
+            return
+        if mask.reasons.shape != run.stack.raw_shape:
+            self.message.tell_error(
+                f"The mask in {path} is of {mask.reasons.shape}, frames of {run.name} are of "
+                f"{run.stack.raw_shape}."
+            )
+            return
+        try:
+            self._begin(mask, {"mask": path})
+        except XfelsortError as error:
+            self.message.tell_error(str(error))
+            return
+        self.message.tell(f"This is the mask of {path}.")
+
+    def export(self) -> None:
+        """Write the mask as another program has it."""
+        page, run, mask = self.files_page, self.state.run, self.state.mask
+        path = page.target.file.path()
+        if self.job is not None or run is None or mask is None:
+            return
+        if path is None:
+            self.message.tell_error("Choose a file to export the mask to.")
+            return
+        target = file_to_write(self, path)
+        if target is None:
+            return
+        name, place, geometry = page.target.name, page.target.place, run.stack.geometry
+
+        def work(report: Report) -> tuple[str, str]:
+            from napari_xfelsort.core.masks import exchange
+
+            exchange.write_mask_as(mask, target.path, name, place, target.replaces)
+            if name != "crystfel" or not target.path.lower().endswith((".h5", ".hdf5", ".cxi")):
+                return target.path, ""
+            dataset = place or exchange.DATASET
+            return target.path, exchange.crystfel_lines(target.path, dataset, geometry)
+
+        job = Job("exporting a mask", work)
+        job.succeeded.connect(self._exported)
+        self._start(job, "Exporting the mask…")
+
+    def _exported(self, done: tuple[str, str]) -> None:
+        path, lines = done
+        self.files_page.show_lines(lines)
+        paste = " Paste the lines below into the geometry." if lines else ""
+        self.message.tell(f"The mask is in {path}.{paste}")
 
     # --- how it looks -------------------------------------------------------------------
 
     def set_busy(self, busy: bool) -> None:
         """One work at a time; what is shown can be looked at meanwhile."""
-        self.make_button.setEnabled(not busy and self._run is not None)
-        self.cancel_button.setEnabled(False)
+        self.make_page.make_button.setEnabled(not busy)
+        self.make_page.cancel_button.setEnabled(False)
+        self.make_page.form.setEnabled(not busy)
+        self.make_page.preset.setEnabled(not busy)
         self.chooser.setEnabled(not busy and len(self.runs.runs) > 1)
-        self.form.setEnabled(not busy)
-        self.histogram.setEnabled(not busy)
-        self.save_button.setEnabled(not busy)
-        self.use_button.setEnabled(not busy)
+        self.look_page.histogram.setEnabled(not busy)
+        self.edit_page.setEnabled(not busy and self.state.run is not None)
+        self.files_page.read_button.setEnabled(not busy)
+        self._tell_size()
         if not busy:
             self.progress.stop()
 
     def _build(self, napari_viewer: Any) -> None:
         self.chooser = RunChooser(self.runs)
-        self.dark = FramesChooser("dark", "Frames without X-rays")
-        self.bright = FramesChooser(
-            "bright", "Frames in smooth light, without Bragg peaks that stay at one place"
-        )
-        self.bright.source.setCurrentIndex(1)
-        inputs = QFormLayout()
-        inputs.addRow("Run", self.chooser)
-        inputs.addRow("Dark", self.dark)
-        inputs.addRow("Bright", self.bright)
-        self.form = SettingsForm(MaskSettings, first=_FIRST)
-        self.form.changed.connect(self._entered)
-        paper = button("Paper", "paper", "As Sadri et al. 2022: 8 for every λ", self._use_paper)
-        self.make_button = button("Make mask", "make", "Look at all frames", self.make)
-        self.cancel_button = button("Cancel", "cancel", "Stop; nothing is kept", self.cancel)
+        self.make_page = MakePage()
+        self.look_page = LookPage(napari_viewer, self.runs, self.state)
+        self.edit_page = EditPage(self.state)
+        self.files_page = FilesPage()
+        self.pages: dict[str, QWidget] = {
+            MAKE: self.make_page,
+            LOOK: self.look_page,
+            EDIT: self.edit_page,
+            FILES: self.files_page,
+        }
+        self.tabs = QTabBar()
+        self.tabs.setObjectName("pages")
+        self.tabs.setExpanding(True)
+        self.tabs.setDrawBase(False)
+        for name, tip in (
+            (MAKE, "Frames and settings that a mask is made from"),
+            (LOOK, "Why pixels are bad; other thresholds; another mask beside it"),
+            (EDIT, "Draw on the mask by hand"),
+            (FILES, "Save the mask, use it, and exchange it with other programs"),
+        ):
+            self.tabs.setTabToolTip(self.tabs.addTab(name), tip)
         self.progress = EventProgress()
-        self.body.addLayout(inputs)
-        self.body.addWidget(self.form)
-        self.body.addLayout(row(paper, self.make_button, self.cancel_button))
+        self.body.addLayout(row(QLabel("Run"), self.chooser))
+        self.body.addWidget(self.tabs)
         self.body.addWidget(self.progress)
         self.body.addWidget(self.message)
-        self.body.addWidget(self._build_results(napari_viewer))
+        for page in self.pages.values():
+            self.body.addWidget(page)
         self.body.addStretch()
-
-    def _build_results(self, napari_viewer: Any) -> QGroupBox:
-        self.results = QGroupBox("Bad pixels")
-        column = QVBoxLayout(self.results)
-        self.reasons = ReasonTable()
-        self.reasons.ticked.connect(self._show_layer)
-        self.feature = QComboBox()
-        self.feature.setObjectName("feature")
-        self.feature.setToolTip("The feature whose histogram is shown")
-        self.feature.currentIndexChanged.connect(self._show_feature)
-        self.histogram = FeatureHistogram(napari_viewer)
-        self.histogram.lambda_dragged.connect(self._use_lambda)
-        self.file = PathField("mask_file", "new file", "Mask file", "Mask (*.h5)", "mask.h5")
-        self.save_button = button("Save", "save", "Write the mask file", self.save)
-        tip = "Write the mask file, and open the run again with it: every task honours it"
-        self.use_button = button("Use on this run", "use", tip, self.use)
-        column.addWidget(self.reasons)
-        column.addLayout(row("Feature", self.feature))
-        column.addWidget(self.histogram)
-        column.addLayout(row("File", self.file))
-        column.addLayout(row(self.save_button, self.use_button))
-        return self.results
-
-
-def _make(
-    chosen: dict[str, EventStack | Opened],
-    stack: EventStack,
-    settings: MaskSettings,
-    report: Report,
-) -> tuple[MadeMask, dict[str, str]]:
-    from napari_xfelsort.core.masks.make import make_mask
-    from napari_xfelsort.readers import open_stack
-
-    stacks, inputs = {}, {}
-    for name, frames in chosen.items():
-        if isinstance(frames, Opened):
-            inputs[name] = "\n".join(frames.paths)
-            frames = open_stack(list(frames.paths), geometry=frames.geometry)
-        else:
-            inputs[name] = "\n".join(source.path for source in frames.sources)
-        if frames.raw_shape != stack.raw_shape:
-            raise SettingsError(
-                f"The {name} frames are of {frames.raw_shape}, those of the run of "
-                f"{stack.raw_shape}; choose frames of the same detector."
-            )
-        stacks[name] = frames
-    made = make_mask(
-        **stacks, geometry=stack.geometry, progress=counted(report), **settings.to_dict()
-    )
-    return made, inputs
+        self.tabs.currentChanged.connect(self._page)
+        self.make_page.make_wanted.connect(self.make)
+        self.make_page.cancel_wanted.connect(self.cancel)
+        self.make_page.entered.connect(self._entered)
+        self.look_page.lambda_dragged.connect(self._use_lambda)
+        self.look_page.reasons.ticked.connect(self._show_layer)
+        self.look_page.pixel.refused.connect(self.message.tell_error)
+        self.look_page.compare.refused.connect(self.message.tell_error)
+        self.edit_page.refused.connect(self.message.tell_error)
+        self.files_page.save_wanted.connect(self.save)
+        self.files_page.use_wanted.connect(self.use)
+        self.files_page.read_wanted.connect(self.read)
+        self.files_page.export_wanted.connect(self.export)
+        self._page()

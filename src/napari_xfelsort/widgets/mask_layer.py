@@ -1,77 +1,93 @@
-"""How the reasons of a mask look in the picture."""
+"""How masks look in the picture: their reasons, and how two of them differ."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_xfelsort.core.mask import PixelMask
-from napari_xfelsort.core.masks.settings import MaskReason
+from napari_xfelsort.core.masks.comparing import MaskComparison
+from napari_xfelsort.core.masks.showing import SHOWN, reason_codes
 from napari_xfelsort.widgets import layers as drawn
 
 if TYPE_CHECKING:
     from napari_xfelsort.widgets.run import Run
 
-#: Role of the layer, beside those in `layers`.
-REASONS = "mask reasons"
-#: Colour of a pixel by reason; the first that applies is shown.
-REASON_COLOURS: dict[MaskReason, str] = {
-    MaskReason.OFFSET: "#56b4e9",
-    MaskReason.NOISE: "#e69f00",
-    MaskReason.BRIGHT: "#f0e442",
-    MaskReason.FLICKER: "#cc79a7",
-    MaskReason.DEAD: "#d55e00",
-    MaskReason.GAIN_SEPARATION: "#009e73",
-    MaskReason.GAIN_LEVEL: "#7fd6b8",
-    MaskReason.GIVEN: "#8f7fe8",
+#: Roles of layers, beside those in `layers`.
+REASONS, COMPARED = "mask reasons", "compared masks"
+#: Colour of a pixel by reason.
+REASON_COLOURS = {
+    "offset": "#56b4e9",
+    "noise": "#e69f00",
+    "bright": "#f0e442",
+    "flicker": "#cc79a7",
+    "dead": "#d55e00",
+    "gain separation": "#009e73",
+    "gain level": "#7fd6b8",
+    "given": "#8f7fe8",
+    "edge": "#6f8fd8",
+    "geometry": "#5f5fc0",
+    "data file": "#a06fc8",
+    "saturated": "#ff5a5a",
+    "shadow": "#8a8f98",
+    "yours": "#ff4fd8",
 }
-#: What each means, in words.
-REASON_WORDS: dict[MaskReason, str] = {
-    MaskReason.OFFSET: "offset: mean in the dark is off that of its neighbours",
-    MaskReason.NOISE: "noise: deviation in the dark is off that of its neighbours",
-    MaskReason.BRIGHT: "bright: answers to light unlike the others",
-    MaskReason.FLICKER: "flicker: its answer to light varies too much",
-    MaskReason.DEAD: "dead: never changes, or is never finite",
-    MaskReason.GAIN_SEPARATION: "gain separation: gain stages overlap",
-    MaskReason.GAIN_LEVEL: "gain level: the level of a gain stage is off",
-    MaskReason.GIVEN: "given: edge, geometry, data file, saturated, yours",
+#: Colour and name of each code of a `MaskComparison`.
+COMPARED_COLOURS = {
+    MaskComparison.ADDED: ("#e69f00", "added: bad in this mask only"),
+    MaskComparison.REMOVED: ("#56b4e9", "removed: bad in the other only"),
+    MaskComparison.AGREE: ("#8a8f98", "agree: bad in both"),
 }
 
 
-def reason_name(reason: MaskReason) -> str:
-    """Short name of one reason."""
-    return str(reason.name).lower().replace("_", " ")
-
-
-def show_reasons(run: Run, mask: PixelMask, shown: int) -> None:
+def show_reasons(run: Run, mask: PixelMask, shown: Collection[str]) -> None:
     """Show these reasons of a mask over the run's picture, in a layer of its own."""
+    colours = {place: REASON_COLOURS[each.name] for place, each in enumerate(SHOWN, 1)}
+    names = {place: each.name for place, each in enumerate(SHOWN, 1)}
+    _show(run, REASONS, "bad pixels", reason_codes(mask, shown), colours, names)
+
+
+def show_comparison(run: Run, compared: MaskComparison) -> None:
+    """Show where two masks differ over the run's picture, in a layer of its own."""
+    colours = {code: colour for code, (colour, _) in COMPARED_COLOURS.items()}
+    names = {code: text for code, (_, text) in COMPARED_COLOURS.items()}
+    _show(run, COMPARED, "compared masks", compared.codes, colours, names)
+
+
+def _show(
+    run: Run,
+    role: str,
+    name: str,
+    codes: NDArray[np.uint8],
+    colours: Mapping[int, str],
+    names: Mapping[int, str],
+) -> None:
+    layer, viewer = run.companions.layer(role), run.viewer
+    if viewer is None:
+        return
+    picture = drawn.picture_of_mask(run.stack, PixelMask(codes))
+    if layer is not None:
+        editable = layer.editable
+        layer.data = picture
+        layer.editable = editable  # napari forgets it with new data
+        return
     from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
 
-    reasons = drawn.picture_of_mask(run.stack, PixelMask(mask.reasons & np.uint8(shown)))
-    assert reasons is not None
-    colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
-    for value in range(1, 256):
-        colours[value] = next(c for reason, c in REASON_COLOURS.items() if value & reason)
-    layer, viewer = run.companions.layer(REASONS), run.viewer
-    if layer is not None:
-        layer.data = reasons
-        return
-    if viewer is None:
-        return
+    table: dict[int | None, Any] = {None: "transparent", 0: "transparent", **colours}
     active = viewer.layers.selection.active
     layer = Labels(
-        reasons,
-        name=f"bad pixels: {run.name}",
+        picture,
+        name=f"{name}: {run.name}",
         opacity=0.8,
-        colormap=DirectLabelColormap(color_dict=colours),
-        metadata={drawn.KEY: {"role": REASONS, "run": run.key}},
+        colormap=DirectLabelColormap(color_dict=table),
+        # The status bar says what lies under the cursor.
+        features={"index": list(names), "bad by": list(names.values())},
+        metadata={drawn.KEY: {"role": role, "run": run.key}},
     )
+    layer.editable = False
     viewer.add_layer(layer)
     viewer.layers.selection.active = active
-
-
-def remove_reasons(run: Run) -> None:
-    """Take that layer from the picture, if there is one."""
-    run.companions.remove(REASONS)
