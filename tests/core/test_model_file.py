@@ -7,13 +7,13 @@ import json
 import pickle
 import struct
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import skops.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from model_files import Payload, members, packed, refused, spoilt
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -52,37 +52,6 @@ def good(tmp_path_factory) -> bytes:
     path = tmp_path_factory.mktemp("models") / "m.xfelmodel"
     make(path=path)
     return path.read_bytes()
-
-
-def members(data: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(data)) as source:
-        return {name: source.read(name) for name in source.namelist()}
-
-
-def packed(parts: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
-        for name, data in parts.items():
-            target.writestr(name, data)
-    return out.getvalue()
-
-
-def refused(tmp_path: Path, data: bytes, why: str) -> None:
-    path = tmp_path / "evil.xfelmodel"
-    path.write_bytes(data)
-    with pytest.raises(ModelError, match=why) as error:
-        xs.load_model(path)
-    assert "evil.xfelmodel" in str(error.value)
-
-
-class Payload:
-    """Runs when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def test_what_a_file_holds(good):
@@ -498,19 +467,8 @@ def test_another_scikit_learn_is_said(tmp_path, good):
 )
 def test_damaged_files_are_refused_or_whole(tmp_path_factory, good, seed, n, depth):
     """Bytes changed at random: in the zip, in a member, or in a member of the weights."""
-    rng = np.random.default_rng(seed)
-
-    def spoilt(data, depth):
-        if depth:
-            parts = members(data)
-            name = "weights.skops" if depth == 2 else sorted(parts)[rng.integers(len(parts))]
-            return packed(parts | {name: spoilt(parts[name], depth - 1)})
-        array = np.frombuffer(data, np.uint8).copy()
-        array[rng.integers(0, len(array), n)] = rng.integers(0, 256, n)
-        return array.tobytes()
-
     path = tmp_path_factory.mktemp("damaged") / "m.xfelmodel"
-    path.write_bytes(spoilt(good, depth))
+    path.write_bytes(spoilt(good, np.random.default_rng(seed), n, depth))
     try:
         model = xs.load_model(path)
     except ModelError:

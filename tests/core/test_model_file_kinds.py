@@ -6,7 +6,6 @@ import io
 import json
 import pickle
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import skops.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from learning_cases import labelled_run
+from model_files import Payload, members, packed, refused, spoilt
 from sklearn.decomposition import PCA
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -33,19 +33,6 @@ def made(model="gradient_boosting", components=0, **more):
     return xs.train(stack, labels, model=model, components=components, n_estimators=3, **more)
 
 
-def members(data: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(data)) as source:
-        return {name: source.read(name) for name in source.namelist()}
-
-
-def packed(parts: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
-        for name, data in parts.items():
-            target.writestr(name, data)
-    return out.getvalue()
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[tuple[str, int], bytes]:
     """A good file of each case."""
@@ -57,14 +44,6 @@ def files(tmp_path_factory) -> dict[tuple[str, int], bytes]:
     return found
 
 
-def refused(tmp_path: Path, data: bytes, why: str) -> None:
-    path = tmp_path / "evil.xfelmodel"
-    path.write_bytes(data)
-    with pytest.raises(ModelError, match=why) as error:
-        xs.load_model(path)
-    assert "evil.xfelmodel" in str(error.value)
-
-
 def with_weights(data: bytes, estimator) -> bytes:
     return packed(members(data) | {"weights.skops": skops.io.dumps(estimator)})
 
@@ -73,16 +52,6 @@ def with_values(data: bytes, **changes) -> bytes:
     parts = members(data)
     values = json.loads(parts["model.json"]) | changes
     return packed(parts | {"model.json": json.dumps(values).encode()})
-
-
-class Payload:
-    """Runs when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -264,19 +233,8 @@ def test_components_that_do_not_fit(tmp_path, files):
 )
 def test_damaged_files_are_refused_or_whole(tmp_path_factory, files, seed, n, depth, case):
     """Bytes changed at random: in the zip, in a member, or in a member of the weights."""
-    rng = np.random.default_rng(seed)
-
-    def spoilt(data, depth):
-        if depth:
-            parts = members(data)
-            name = "weights.skops" if depth == 2 else sorted(parts)[rng.integers(len(parts))]
-            return packed(parts | {name: spoilt(parts[name], depth - 1)})
-        array = np.frombuffer(data, np.uint8).copy()
-        array[rng.integers(0, len(array), n)] = rng.integers(0, 256, n)
-        return array.tobytes()
-
     path = tmp_path_factory.mktemp("damaged") / "m.xfelmodel"
-    path.write_bytes(spoilt(files[case], depth))
+    path.write_bytes(spoilt(files[case], np.random.default_rng(seed), n, depth))
     try:
         model = xs.load_model(path)
     except ModelError:

@@ -345,9 +345,10 @@ def start_cluster(tmp_path):
 def test_after_kill_9_of_the_scheduler_the_same_call_gives_the_same_bytes(
     tmp_path, undisturbed, start_cluster, monkeypatch, seed
 ):
-    from napari_xfelsort.core.sorting import tables
+    from napari_xfelsort.core.sorting import pools, tables
 
     monkeypatch.setattr(tables, "CHECKPOINT_SECONDS", 0.1)
+    monkeypatch.setattr(pools, "CONNECT_SECONDS", 4)  # it may be killed before one connects
     chance = random.Random(seed)
     for _ in range(2):
         cluster = start_cluster(2)
