@@ -2,11 +2,76 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from programs import PATIENCE
+
+#: Modules outside of `widgets` and `end_to_end` whose tests start processes or threads.
+WITH_PROCESSES = {
+    "test_browsing",
+    "test_feature_cache",
+    "test_frame_cache",
+    "test_label_history",
+    "test_labels",
+    "test_processes",
+    "test_report_browser",
+    "test_sorting_cluster",
+    "test_sorting_dask",
+    "test_sorting_watch",
+    "test_swmr_sources",
+    "test_traps",
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What shows windows or starts processes may be tried once more.
+
+    A window manager or a scheduler that gets no time for a minute is no defect of this
+    program, and must not stop a change that has nothing to do with it. But a repeat hides
+    nothing: it is listed as RERUN at the end, and is to be looked into as a failure is. All
+    that computes only has to pass at once.
+    """
+    if not config.pluginmanager.hasplugin("rerunfailures"):
+        return
+    for item in items:
+        if item.path.parent.name in ("widgets", "end_to_end") or item.path.stem in WITH_PROCESSES:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+TIMEOUT = pytest.StashKey[Any]()
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """Remember how long a test may take."""
+    item.stash[TIMEOUT] = settings
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A repeat may take as long again; pytest-timeout would not stop it."""
+    if getattr(item, "execution_count", 1) > 1 and TIMEOUT in item.stash:
+        item.ihook.pytest_timeout_set_timer(item=item, settings=item.stash[TIMEOUT])
+
+
+def pytest_collection_finish() -> None:
+    """What was imported lives until the end: not looked at again whenever there is garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_garbage() -> Iterator[None]:
+    """Warnings of what was not closed come in the module that did not close it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +94,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared test data at {folder}; set XFELSORT_TEST_DATA")
     return folder
+
+
+@pytest.fixture
+def qtbot(qapp, request: pytest.FixtureRequest):
+    """pytest-qt's, which waits as long as a busy machine may need, and then clicks.
+
+    A button is clicked where it is, and a layout that is to be made anew puts it elsewhere.
+    """
+    from pytestqt.qtbot import QtBot
+    from qtpy.QtCore import QEvent
+
+    class PatientBot(QtBot):
+        def waitUntil(self, callback, *, timeout=0):
+            super().waitUntil(callback, timeout=max(timeout, 1000 * PATIENCE))
+
+        def mouseClick(self, *args, **kwargs):
+            qapp.sendPostedEvents(None, QEvent.Type.LayoutRequest)
+            super().mouseClick(*args, **kwargs)
+
+    return PatientBot(request)
