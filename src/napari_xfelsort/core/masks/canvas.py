@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,22 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.masks.making import Tile, tiles_of
-from napari_xfelsort.core.region import pixels_in_polygons
+from napari_xfelsort.core.polygons import points_in_polygon
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.geometry import Geometry
 
-#: Rows of a panel that are looked at together: few, so that what is far away costs nothing.
-_BAND = 64
+#: Side of the blocks of pixels that are looked at together, so that what is far away, or
+#: well inside, costs nothing.
+_SIDE = 64
+
+#: Which of some points (x, y) are meant.
+Test = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]
 
 
-class _Band(NamedTuple):
-    """Some rows of a panel, where their pixels are, and the smallest box around these."""
+class _Block(NamedTuple):
+    """Some pixels of a panel, and where they are."""
 
     tile: Tile
-    rows: slice
+    part: tuple[slice, slice]
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+
+
+class _Blocks(NamedTuple):
+    """All of them, and the corners (x, y) of the smallest box around each."""
+
+    blocks: list[_Block]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
@@ -51,19 +61,38 @@ class Canvas:
     geometry: Geometry | None = None
     images: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
-    def inside(self, polygons: list[NDArray[np.float64]]) -> NDArray[np.bool_]:
-        """Pixels whose centres lie inside any of the polygons (x, y); raw shape."""
-        found = np.zeros(self.raw_shape, bool)
-        corners = np.concatenate(polygons)
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        if self.geometry is None:
-            self._inside_flat(found, polygons, low, high)
-            return found
-        for band in self._bands:
-            if (band.high >= low).all() and (band.low <= high).all():
-                part = found[band.tile][band.rows]
-                part |= pixels_in_polygons(band.x, band.y, polygons)
-        return found
+    def inside(self, polygon: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Pixels whose centres lie inside a polygon (x, y); raw shape."""
+        found = self._empty()
+        sides = np.stack([polygon, np.roll(polygon, -1, axis=0)])
+        lows, highs = sides.min(axis=0), sides.max(axis=0)
+        for number in self._near(polygon.min(axis=0), polygon.max(axis=0)):
+            low, high = self._blocks.low[number], self._blocks.high[number]
+            block = self._blocks.blocks[number]
+            part = found[block.tile][block.part]
+            if ((lows <= high) & (highs >= low)).all(axis=1).any():
+                part |= points_in_polygon(block.x, block.y, polygon)
+            else:  # no side comes near: all are inside, or none is
+                part |= points_in_polygon(block.x[:1, :1], block.y[:1, :1], polygon)[0, 0]
+        return found.reshape(self.raw_shape)
+
+    def within(
+        self, parts: Iterable[tuple[NDArray[np.float64], NDArray[np.float64], Test]]
+    ) -> NDArray[np.bool_]:
+        """Pixels whose centres are meant by any of some tests; raw shape.
+
+        Parameters
+        ----------
+        parts : iterable of (low, high, test)
+            Corners (x, y) of a box, and which points in it are meant.
+        """
+        found = self._empty()
+        for low, high, test in parts:
+            for number in self._near(low, high):
+                block = self._blocks.blocks[number]
+                part = found[block.tile][block.part]
+                part |= test(block.x, block.y)
+        return found.reshape(self.raw_shape)
 
     def pixel_at(self, x: float, y: float) -> tuple[int, ...] | None:
         """The raw pixel that the picture shows at a point, None in a gap."""
@@ -99,30 +128,37 @@ class Canvas:
     def _flat_shape(self) -> tuple[int, int]:
         return math.prod(self.raw_shape[:-1]), self.raw_shape[-1]
 
-    def _inside_flat(
-        self,
-        found: NDArray[np.bool_],
-        polygons: list[NDArray[np.float64]],
-        low: NDArray[np.float64],
-        high: NDArray[np.float64],
-    ) -> None:
-        rows, columns = self._flat_shape
-        first = np.clip(np.floor(low), 0, (columns, rows)).astype(int)
-        last = np.clip(np.ceil(high) + 1, 0, (columns, rows)).astype(int)
-        y, x = np.mgrid[first[1] : last[1], first[0] : last[0]].astype(np.float64)
-        if x.size:
-            flat = found.reshape(rows, columns)
-            flat[first[1] : last[1], first[0] : last[0]] = pixels_in_polygons(x, y, polygons)
+    def _empty(self) -> NDArray[np.bool_]:
+        return np.zeros(self._flat_shape if self.geometry is None else self.raw_shape, bool)
+
+    def _near(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> list[int]:
+        """Numbers of the blocks that have to do with a box."""
+        near = (self._blocks.high >= low) & (self._blocks.low <= high)
+        return np.flatnonzero(near.all(axis=1)).tolist()
 
     @functools.cached_property
-    def _bands(self) -> list[_Band]:
-        assert self.geometry is not None
-        x, y, _ = self.geometry.positions()
-        bands = []
-        for panel in self.geometry.panels.values():
-            for start in range(0, x[panel.raw_index].shape[0], _BAND):
-                rows = slice(start, start + _BAND)
-                part = x[panel.raw_index][rows], y[panel.raw_index][rows]
-                low, high = (np.array([end(p) for p in part]) for end in (np.min, np.max))
-                bands.append(_Band(panel.raw_index, rows, *part, low, high))
-        return bands
+    def _blocks(self) -> _Blocks:
+        panels: list[tuple[Tile, NDArray[np.float64], NDArray[np.float64]]]
+        if self.geometry is None:
+            rows, columns = self._flat_shape
+            x = np.broadcast_to(np.arange(columns, dtype=np.float64), (rows, columns))
+            y = np.broadcast_to(np.arange(rows, dtype=np.float64)[:, np.newaxis], x.shape)
+            panels = [((slice(None), slice(None)), x, y)]
+        else:
+            x, y, _ = self.geometry.positions()
+            tiles = [panel.raw_index for panel in self.geometry.panels.values()]
+            panels = [(tile, x[tile], y[tile]) for tile in tiles]
+        blocks = [
+            _Block(tile, part, x[part], y[part])
+            for tile, x, y in panels
+            for part in _parts(x.shape)
+        ]
+        low = [(block.x.min(), block.y.min()) for block in blocks]
+        high = [(block.x.max(), block.y.max()) for block in blocks]
+        return _Blocks(blocks, np.array(low).reshape(-1, 2), np.array(high).reshape(-1, 2))
+
+
+def _parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    for row in range(0, shape[0], _SIDE):
+        for column in range(0, shape[1], _SIDE):
+            yield slice(row, row + _SIDE), slice(column, column + _SIDE)

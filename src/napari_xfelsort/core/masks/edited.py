@@ -73,6 +73,7 @@ class EditedMask:
         self._base = base
         self._reasons = base.reasons
         self._steps: list[_Step] = []
+        self._mask: PixelMask | None = None
 
     @property
     def base(self) -> PixelMask:
@@ -85,13 +86,22 @@ class EditedMask:
 
         One that was made keeps what it was before, and says which pixels became bad by hand.
         """
+        if self._mask is None:
+            self._mask = self._made()
+        return self._mask
+
+    def _made(self) -> PixelMask:
         base = self._base
         if not isinstance(base, MadeMask):
             return replace(base, reasons=self._reasons)
         if not len(self.edits):
             return base
         sources = base.sources.copy()
-        sources[(base.reasons == 0) & (self._reasons != 0)] |= np.uint8(MaskSource.USER)
+        # What was drawn is among what was changed.
+        for step in self._steps:
+            drawn = step.numbers[self._flat(base.reasons)[step.numbers] == 0]
+            drawn = drawn[self._flat(self._reasons)[drawn] != 0]
+            self._flat(sources)[drawn] |= np.uint8(MaskSource.USER)
         return replace(
             base,
             reasons=self._reasons,
@@ -99,6 +109,10 @@ class EditedMask:
             edits=self.edits,
             unedited=base.reasons,
         )
+
+    @staticmethod
+    def _flat(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return array.reshape(-1)
 
     def counts(self, number: int) -> tuple[int, int] | None:
         """Pixels that an edit made bad and made good; None of one that is undone."""
@@ -117,7 +131,7 @@ class EditedMask:
             As `set_edits`.
         """
         edits = self.edits
-        self._base, self._reasons, self._steps = base, base.reasons, []
+        self._base, self._reasons, self._steps, self._mask = base, base.reasons, [], None
         self.set_edits(edits)
 
     def set_edits(self, edits: EditList) -> None:
@@ -139,7 +153,7 @@ class EditedMask:
             reasons.reshape(-1)[step.numbers] = step.before
         for edit in wanted[same:]:
             steps.append(self._do(edit, reasons))
-        self.edits, self._steps, self._reasons = edits, steps, reasons
+        self.edits, self._steps, self._reasons, self._mask = edits, steps, reasons, None
 
     def _do(self, edit: Edit, reasons: NDArray[np.uint8]) -> _Step:
         bad = reasons != 0

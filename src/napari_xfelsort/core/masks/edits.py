@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import math
 import zlib
 from dataclasses import dataclass, replace
@@ -14,12 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.masks.canvas import Canvas
-from napari_xfelsort.core.polygons import ellipse_polygon, line_polygons
 
 Points = tuple[tuple[float, float], ...]
 #: More than anybody draws; a file that claims more is damaged.
 _MAX_POINTS = 1_000_000
-_ELLIPSE_CORNERS = 256
+#: Wider by this share, so that rounding leaves no pixel out that lies just at the edge.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,9 @@ class _Drawn(_Adding):
         if not self._least <= len(self.points) <= self._most:
             raise SettingsError(f"A {self.kind} cannot have {len(self.points)} points.")
 
-    def polygons(self) -> list[NDArray[np.float64]]:
-        """What it encloses."""
-        return [np.array(self.points)]
-
     def pixels(self, canvas: Canvas) -> NDArray[np.bool_]:
         """Pixels whose centres are inside."""
-        return canvas.inside(self.polygons())
+        return canvas.inside(np.array(self.points))
 
 
 @dataclass(frozen=True)
@@ -99,9 +96,23 @@ class Ellipse(_Drawn):
     _least: ClassVar[int] = 4
     _most: ClassVar[int] = 4
 
-    def polygons(self) -> list[NDArray[np.float64]]:
-        """What it encloses."""
-        return [ellipse_polygon(np.array(self.points), _ELLIPSE_CORNERS)]
+    def pixels(self, canvas: Canvas) -> NDArray[np.bool_]:
+        """Pixels whose centres are inside."""
+        box = np.array(self.points)
+        centre, along, across = box.mean(axis=0), (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
+        area = along[0] * across[1] - along[1] * across[0]
+        if area == 0:
+            return np.zeros(canvas.raw_shape, bool)
+
+        def inside(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+            x, y = x - centre[0], y - centre[1]
+            # In units of the half axes, which may be next to nothing, it is a circle.
+            with np.errstate(over="ignore", invalid="ignore"):
+                u = (x * across[1] - y * across[0]) / area
+                v = (y * along[0] - x * along[1]) / area
+                return np.asarray(u * u + v * v < 1)
+
+        return canvas.within([(box.min(axis=0), box.max(axis=0), inside)])
 
 
 @dataclass(frozen=True)
@@ -118,9 +129,18 @@ class Line(_Drawn):
         if not self.width > 0:
             raise SettingsError(f"The width of a {self.kind} is {self.width}; it must be above 0.")
 
-    def polygons(self) -> list[NDArray[np.float64]]:
-        """What it encloses."""
-        return line_polygons(np.array(self.points), self.width)
+    def pixels(self, canvas: Canvas) -> NDArray[np.bool_]:
+        """Pixels whose centres are inside."""
+        points, reach = np.array(self.points), self.width / 2 * (1 + _ROUNDING)
+        steps = zip(points, points[min(1, len(points) - 1) :], strict=False)
+        return canvas.within(
+            (
+                np.minimum(first, last) - reach,
+                np.maximum(first, last) + reach,
+                functools.partial(_near_line, first=first, last=last, reach=reach),
+            )
+            for first, last in steps
+        )
 
 
 @dataclass(frozen=True)
@@ -329,6 +349,24 @@ class Mirror(_Tiled):
         rows = -1 if self.along in ("ss", "both") else 1
         columns = -1 if self.along in ("fs", "both") else 1
         return bad[::rows, ::columns]
+
+
+def _near_line(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    first: NDArray[np.float64],
+    last: NDArray[np.float64],
+    reach: float,
+) -> NDArray[np.bool_]:
+    """Points that are no farther from a straight line than this."""
+    step = last - first
+    length = float(step @ step)
+    x, y = x - first[0], y - first[1]
+    if length > 0:
+        with np.errstate(over="ignore"):  # a length may be next to nothing
+            along = np.clip((x * step[0] + y * step[1]) / length, 0, 1)
+        x, y = x - along * step[0], y - along * step[1]
+    return np.asarray(x * x + y * y <= reach * reach)
 
 
 def _grown(bad: NDArray[np.bool_], n: int, square: bool) -> NDArray[np.bool_]:

@@ -74,18 +74,20 @@ def reason_codes(mask: PixelMask, shown: Collection[str]) -> NDArray[np.uint8]:
             by_reason[values & int(each.reason) != 0] = _CODES[each]
         else:
             by_source[0] = _CODES[each]
-    codes = by_reason[mask.reasons]
-    sources = _sources(mask)
-    given = np.flatnonzero((codes == 0) & (mask.reasons & np.uint8(_GIVEN) != 0))
-    codes.reshape(-1)[given] = by_source[sources.reshape(-1)[given]]
+    bad, reasons, sources = _bad(mask)
+    found = by_reason[reasons]
+    given = (found == 0) & (reasons & np.uint8(_GIVEN) != 0)
+    found[given] = by_source[sources[given]]
+    codes = np.zeros(mask.reasons.shape, np.uint8)
+    codes.reshape(-1)[bad] = found
     return codes
 
 
 def reason_counts(mask: PixelMask) -> dict[str, int]:
     """Pixels that are bad for each reason, and perhaps for others."""
-    reasons = np.bincount(mask.reasons.reshape(-1), minlength=256)
-    given = mask.reasons & np.uint8(_GIVEN) != 0
-    sources = np.bincount(_sources(mask)[given], minlength=256)
+    _, found, given = _bad(mask)
+    sources = np.bincount(given[found & np.uint8(_GIVEN) != 0], minlength=256)
+    reasons = np.bincount(found, minlength=256)
     values = np.arange(256)
     counts = {}
     for each in SHOWN:
@@ -110,6 +112,12 @@ def reasons_at(mask: PixelMask, pixel: tuple[int, ...]) -> list[ShownReason]:
 
 def _has(values: NDArray[np.int64], shown: ShownReason) -> NDArray[np.bool_]:
     return np.asarray(values & int(shown.reason) != 0)
+
+
+def _bad(mask: PixelMask) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Numbers of the bad pixels, mostly few, with their reasons and sources."""
+    bad = np.flatnonzero(mask.reasons)
+    return bad, mask.reasons.reshape(-1)[bad], _sources(mask).reshape(-1)[bad]
 
 
 def _sources(mask: PixelMask) -> NDArray[np.uint8]:
