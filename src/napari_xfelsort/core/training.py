@@ -22,7 +22,7 @@ from napari_xfelsort.core.learning.judging import Judged, judge
 from napari_xfelsort.core.learning.shares import Fitted, fit_share
 from napari_xfelsort.core.model import Model
 from napari_xfelsort.core.region import Region, as_region
-from napari_xfelsort.core.splits import Split, split_events
+from napari_xfelsort.core.splits import Split
 from napari_xfelsort.core.thresholds import positive_class
 from napari_xfelsort.core.train_settings import TrainSettings
 from napari_xfelsort.core.training_set import LabelledEvents, Labels, labelled_events
@@ -182,15 +182,7 @@ def prepare(
     table = read(stack, labelled.positions, extractor, progress, settings.workers)
     data = labelled._replace(matrix=table.matrix).without(table.failed)
     constant = _constant_features(data, region)
-    division = split_events(
-        data.classes,
-        data.files,
-        data.class_names,
-        settings.test_share,
-        settings.split,
-        settings.seed,
-        data.runs,
-    )
+    division = data.divided(settings)
     return Prepared(
         data,
         division,

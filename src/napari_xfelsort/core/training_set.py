@@ -21,9 +21,11 @@ from napari_xfelsort.core.label_journal import (
 from napari_xfelsort.core.label_match import stack_keys
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.learning.runs import run_of_metadata, runs_of
+from napari_xfelsort.core.splits import Split, split_events
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
+    from napari_xfelsort.core.train_settings import TrainSettings
 
 #: What training takes as labels.
 Labels = LabelStore | str | os.PathLike[str] | Sequence[str | None]
@@ -76,6 +78,18 @@ class LabelledEvents(NamedTuple):
             files=self.files[keep],
             runs=self.runs[keep],
             notes=[*self.notes, note],
+        )
+
+    def divided(self, settings: TrainSettings) -> Split:
+        """Which events are set aside for the test; raises as `split_events`."""
+        return split_events(
+            self.classes,
+            self.files,
+            self.class_names,
+            settings.test_share,
+            settings.split,
+            settings.seed,
+            self.runs,
         )
 
     def counts(self, where: NDArray[np.bool_]) -> dict[str, int]:

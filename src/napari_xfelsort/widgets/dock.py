@@ -7,6 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QComboBox,
     QDockWidget,
     QFileDialog,
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -335,6 +337,33 @@ def row(*widgets: QWidget | str) -> QHBoxLayout:
     for widget in widgets:
         layout.addWidget(QLabel(widget) if isinstance(widget, str) else widget)
     return layout
+
+
+def stacked(*widgets: QWidget) -> QWidget:
+    """Widgets below one another, as one without margins."""
+    part = QWidget()
+    layout = QVBoxLayout(part)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return part
+
+
+def text_line(name: str, placeholder: str, tip: str) -> QLineEdit:
+    """A line to type in, with an object name, an example, and a tooltip."""
+    line = QLineEdit()
+    line.setObjectName(name)
+    line.setPlaceholderText(placeholder)
+    line.setToolTip(tip)
+    return line
+
+
+def choose_whole_rows(view: QTableView) -> None:
+    """Let one row of a table be chosen at a time, and rows be low and without numbers."""
+    view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    view.verticalHeader().setVisible(False)
+    view.verticalHeader().setDefaultSectionSize(22)
 
 
 def button(text: str, name: str, tip: str, clicked: Any) -> QPushButton:

@@ -24,7 +24,7 @@ from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.label_import import Imported, import_beside
 from napari_xfelsort.core.label_journal import IGNORE
 from napari_xfelsort.core.labels import LabelStore
-from napari_xfelsort.widgets.dock import Dock, RunChooser, button, row
+from napari_xfelsort.widgets.dock import Dock, RunChooser, button, choose_whole_rows, row
 from napari_xfelsort.widgets.event_table import (
     Comparison,
     EventFilter,
@@ -110,16 +110,13 @@ class EventTableDock(Dock):
         view.setObjectName("events")
         view.setToolTip("Double click shows an event")
         view.setModel(self.model)
-        view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        choose_whole_rows(view)
         view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         view.setWordWrap(False)
         view.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the number is at the end
         view.setMinimumHeight(220)
-        view.verticalHeader().hide()
         # Not by contents: that would ask for every row.
         view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        view.verticalHeader().setDefaultSectionSize(22)
         for column, width in enumerate(_WIDTHS):
             view.setColumnWidth(column, width)
         view.horizontalHeader().setStretchLastSection(True)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtWidgets import QHeaderView, QTableView, QWidget
 
 from napari_xfelsort.core.errors import Problem
 from napari_xfelsort.core.stack import EventStack
+from napari_xfelsort.widgets.dock import choose_whole_rows
 
 _HEADERS = ("File", "Events", "Problem")
 _PROBLEM_COLOUR = QColor("#ff9f0a")
@@ -112,11 +113,8 @@ def files_view(model: FilesModel) -> QTableView:
     view = QTableView()
     view.setObjectName("files")
     view.setModel(model)
-    view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    choose_whole_rows(view)
     view.setWordWrap(False)
-    view.verticalHeader().setVisible(False)
-    view.verticalHeader().setDefaultSectionSize(22)
     header = view.horizontalHeader()
     header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
     header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)

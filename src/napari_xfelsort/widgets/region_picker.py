@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -20,7 +19,7 @@ from napari_xfelsort.core.errors import RegionError
 from napari_xfelsort.core.readout import known_beam
 from napari_xfelsort.core.region import Region
 from napari_xfelsort.widgets import region_layers as drawn
-from napari_xfelsort.widgets.dock import button
+from napari_xfelsort.widgets.dock import button, stacked, text_line
 from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
 from napari_xfelsort.widgets.panel_click import PanelClick
 
@@ -278,7 +277,7 @@ class RegionPicker(QWidget):
         self._timer.timeout.connect(self._entered)
 
     def _panels_part(self) -> QWidget:
-        self.panels = _line(
+        self.panels = text_line(
             "region_panels",
             "p6a0, p7*",
             "Names of panels, separated by commas; * stands for any letters",
@@ -290,7 +289,7 @@ class RegionPicker(QWidget):
         )
         self.pick = button("Pick panel in the picture", "region_pick", tip, self._pick)
         self.pick.setCheckable(True)
-        return _column(self.panels, self.pick)
+        return stacked(self.panels, self.pick)
 
     def _shapes_part(self) -> QWidget:
         self.layer = QComboBox()
@@ -304,7 +303,7 @@ class RegionPicker(QWidget):
         needs_focus_for_wheel(self.layer)
         tip = "Add an empty layer to draw rectangles, ellipses, polygons, lines or paths on"
         self.new_layer = button("New region layer", "region_new_layer", tip, self._new_layer)
-        return _column(self.layer, self.new_layer)
+        return stacked(self.layer, self.new_layer)
 
     def _q_part(self) -> QWidget:
         self.q_min, self.q_max = _q_box("region_q_min", 0.5), _q_box("region_q_max", 1.5)
@@ -318,22 +317,14 @@ class RegionPicker(QWidget):
         return part
 
     def _text_part(self) -> QWidget:
-        self.text = _line(
+        self.text = text_line(
             "region_text",
             "window:0:512,0:128",
             "As on the command line: panel:p6a0,p6a1, q:1.2,2.4 (1/angstrom), or "
             "window:0:512,0:128 (raw pixels, start:stop for each axis)",
         )
         self.text.textChanged.connect(self._entered)
-        return _column(self.text)
-
-
-def _line(name: str, placeholder: str, tip: str) -> QLineEdit:
-    line = QLineEdit()
-    line.setObjectName(name)
-    line.setPlaceholderText(placeholder)
-    line.setToolTip(tip)
-    return line
+        return stacked(self.text)
 
 
 def _q_box(name: str, value: float) -> QDoubleSpinBox:
@@ -346,12 +337,3 @@ def _q_box(name: str, value: float) -> QDoubleSpinBox:
     box.setValue(value)
     needs_focus_for_wheel(box)
     return box
-
-
-def _column(*widgets: QWidget) -> QWidget:
-    part = QWidget()
-    column = QVBoxLayout(part)
-    column.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        column.addWidget(widget)
-    return part

@@ -9,9 +9,10 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtWidgets import QHeaderView, QTableView, QWidget
 
 from napari_xfelsort.core.sorting import FileResult
+from napari_xfelsort.widgets.dock import choose_whole_rows
 
 _BEFORE_COUNTS = ("File", "State", "Events")
 _RATE = "events/s"
@@ -226,14 +227,11 @@ class SortView(QTableView):
             "What becomes of each file; rest the pointer on a line for what is wrong, click it "
             "to open the file in the viewer"
         )
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        choose_whole_rows(self)
         self.setWordWrap(False)
         self.setSortingEnabled(True)
-        self.verticalHeader().setVisible(False)
         # Not by contents: that would ask for every row.
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(22)
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setMinimumSectionSize(36)

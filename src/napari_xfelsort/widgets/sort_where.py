@@ -7,11 +7,12 @@ import typing
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSpinBox, QWidget
 
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.sorting import ClusterSettings, WatchSettings
 from napari_xfelsort.core.sorting.clusters import SLURM
+from napari_xfelsort.widgets.dock import text_line
 from napari_xfelsort.widgets.forms import SettingsForm, tooltip
 from napari_xfelsort.widgets.inputs import Input, make_input, needs_focus_for_wheel
 
@@ -57,9 +58,9 @@ class WhereForm(QWidget):
         )
         for widget in (self.where, self.workers):
             needs_focus_for_wheel(widget)
-        self.scheduler = _line("scheduler", "tcp://host:port", "Address of the dask scheduler")
+        self.scheduler = text_line("scheduler", "tcp://host:port", "Address of the dask scheduler")
         tip = "Queue (partition) that jobs are submitted to; see More for what each is given"
-        self.queue = _line("queue", "partition", tip)
+        self.queue = text_line("queue", "partition", tip)
         self.cluster = SettingsForm(
             ClusterSettings,
             first=("jobs", "cores", "memory", "walltime", "account"),
@@ -148,11 +149,3 @@ _LABELS = {
     "settle": "finished after (s)",
     "idle": "stop when idle (s)",
 }
-
-
-def _line(name: str, placeholder: str, tip: str) -> QLineEdit:
-    line = QLineEdit()
-    line.setObjectName(name)
-    line.setPlaceholderText(placeholder)
-    line.setToolTip(tip)
-    return line

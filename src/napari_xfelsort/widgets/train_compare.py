@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_xfelsort.core.learning.comparison import Compared, Comparison, difference_text
-from napari_xfelsort.widgets.dock import Message, button
+from napari_xfelsort.widgets.dock import Message, button, choose_whole_rows
 from napari_xfelsort.widgets.plot import Plot
 from napari_xfelsort.widgets.train_plots import bars_height, draw_comparison
 from napari_xfelsort.widgets.train_tables import span_text
@@ -67,11 +67,8 @@ class ComparePanel(QWidget):
         self.table.setHorizontalHeaderLabels(COLUMNS)
         for k, tip in enumerate(_TIPS):
             self.table.horizontalHeaderItem(k).setToolTip(tip)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        choose_whole_rows(self.table)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.verticalHeader().setVisible(False)
-        self.table.verticalHeader().setDefaultSectionSize(22)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.itemActivated.connect(self._keep_item)

@@ -6,14 +6,14 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QFont, QKeyEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from napari_xfelsort.core.errors import ListError
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.learning.judging import Misjudged
 from napari_xfelsort.core.model import Model
 from napari_xfelsort.widgets import keys
-from napari_xfelsort.widgets.dock import Message, button, row
+from napari_xfelsort.widgets.dock import Message, button, choose_whole_rows, row
 from napari_xfelsort.widgets.label_panel import LabelButtons
 from napari_xfelsort.widgets.overlay import label_colour
 from napari_xfelsort.widgets.run import Run
@@ -137,11 +137,8 @@ class MistakesView(QTableView):
             "Events of the test share decided otherwise than labelled, the surest mistakes first. "
             "Double-click or Enter shows the event; keys label it anew"
         )
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        choose_whole_rows(self)
         self.setWordWrap(False)
-        self.verticalHeader().setVisible(False)
-        self.verticalHeader().setDefaultSectionSize(22)
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(_PROBABILITY, QHeaderView.ResizeMode.ResizeToContents)

@@ -14,7 +14,7 @@ from napari_xfelsort.core.learning.learning_curve import LearningPoint
 from napari_xfelsort.core.learning.model_differences import model_differences
 from napari_xfelsort.core.learning.model_text import parameters_text, rule_text
 from napari_xfelsort.core.model import Model
-from napari_xfelsort.widgets.dock import Message, button
+from napari_xfelsort.widgets.dock import Message, button, stacked
 from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
 from napari_xfelsort.widgets.plot import Plot
 from napari_xfelsort.widgets.plot_metrics import draw_metrics, metrics_height
@@ -89,14 +89,14 @@ class ResultsPanel(QWidget):
         tip = "Train with more and more of the labels, to see whether more would help"
         self.curve_button = button("Compute", "learning", tip, self.curve_wanted)
         self.pages = {
-            REPORT: _page(self.plot, self.intervals),
+            REPORT: stacked(self.plot, self.intervals),
             THRESHOLD: self.threshold,
             MISTAKES: self.mistakes,
             IMPORTANT: self.important,
-            LEARNING: _page(self.learning_note, self.curve_button, self.learning_plot),
-            RELIABILITY: _page(self.reliability_note, self.reliability_plot),
+            LEARNING: stacked(self.learning_note, self.curve_button, self.learning_plot),
+            RELIABILITY: stacked(self.reliability_note, self.reliability_plot),
             COMPARED: self.compared,
-            CARD: _page(self.card),
+            CARD: stacked(self.card),
         }
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -291,15 +291,6 @@ def _intervals(model: Model) -> str:
             f"mean F1 {span_text(found['macro_f1'], None)} %."
         )
     return text
-
-
-def _page(*widgets: QWidget) -> QWidget:
-    page = QWidget()
-    column = QVBoxLayout(page)
-    column.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        column.addWidget(widget)
-    return page
 
 
 def _text(name: str) -> QLabel:

@@ -11,7 +11,6 @@ from napari_xfelsort.core.features import FeatureExtractor
 from napari_xfelsort.core.label_journal import split_label
 from napari_xfelsort.core.learning.advice import early_advice
 from napari_xfelsort.core.region import Region, as_region
-from napari_xfelsort.core.splits import split_events
 from napari_xfelsort.core.train_settings import TrainSettings
 from napari_xfelsort.core.training_set import LabelledEvents, Labels, labelled_events
 
@@ -78,15 +77,7 @@ def overview(
     by_run = settings.split == "run"
     data = labelled_events(stack, labels, settings.target, stored_runs=by_run)
     extractor = FeatureExtractor.for_stack(settings.features, as_region(region), stack)
-    division = split_events(
-        data.classes,
-        data.files,
-        data.class_names,
-        settings.test_share,
-        settings.split,
-        settings.seed,
-        data.runs,
-    )
+    division = data.divided(settings)
     n = len(data.events)
     return Overview(
         data.counts(np.ones(n, bool)),
