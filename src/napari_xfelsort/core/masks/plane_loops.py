@@ -115,6 +115,39 @@ def backgrounds(
 
 
 @fast
+def add_ratio(
+    values: NDArray[np.float32],
+    u: NDArray[np.float32],
+    v: NDArray[np.float32],
+    plane: NDArray[np.float32],
+    factor: Any,
+    pixels: int,
+    every: bool,
+    own: NDArray[np.float64],
+) -> None:
+    """Add a window's ratios, their squares, and 1 where there is one, to rows of sums.
+
+    ``every``: all of its pixels are used.
+    """
+    a, b, c = plane[0], plane[1], plane[2]
+    sums, squares, counts = own[0], own[1], own[2]
+    if every:
+        for i in range(pixels):
+            ratio = factor * (values[i] - (a * u[i] + b * v[i] + c))
+            sums[i] += ratio
+            squares[i] += ratio * ratio
+            counts[i] += 1.0
+        return
+    for i in range(pixels):
+        used = values[i] < NO_VALUE
+        ratio = factor * (values[i] - (a * u[i] + b * v[i] + c))
+        ratio = ratio if used else np.float32(0)
+        sums[i] += ratio
+        squares[i] += ratio * ratio
+        counts[i] += np.float64(1) if used else np.float64(0)
+
+
+@fast
 def add_ratios(
     frames: NDArray[Any],
     offset: NDArray[np.float32],
@@ -136,22 +169,24 @@ def add_ratios(
         end = first
         while end < windows.shape[0] and windows[end, 0] == windows[first, 0]:
             end += 1
+        # Of single precision, the values are exact in these sums, in whatever order they come.
+        own = np.zeros((3, end - first, u.size))
         for t in range(frames.shape[0]):
             for k in range(first, end):
-                top, left, own_top, own_left = windows[k]
-                n, _base = take_window(frames[t], offset, bad, top, left, rows, columns, values)
+                n, _base = take_window(
+                    frames[t], offset, bad, windows[k, 0], windows[k, 1], rows, columns, values
+                )
                 scale, inliers = fitted(values, u, v, size, some, planes, n, numbers)
-                if inliers == 0 or not scale > 0:
-                    continue
-                factor = np.float32(1 / scale)
-                a, b, c = planes[0, 0], planes[0, 1], planes[0, 2]
-                for y in range(own_top - top, rows):
-                    for x in range(own_left - left, columns):
-                        i = y * columns + x
-                        used = values[i] < NO_VALUE
-                        ratio = factor * (values[i] - (a * u[i] + b * v[i] + c))
-                        ratio = ratio if used else np.float32(0)
-                        sums[top + y, left + x] += ratio
-                        squares[top + y, left + x] += ratio * ratio
-                        counts[top + y, left + x] += np.int64(used)
+                if inliers > 0 and scale > 0:
+                    factor, every = np.float32(1 / scale), n == rows * columns
+                    mine = own[:, k - first]
+                    add_ratio(values, u, v, planes[0], factor, rows * columns, every, mine)
+        for k in range(first, end):
+            top, left, own_top, own_left = windows[k]
+            for y in range(own_top - top, rows):
+                for x in range(own_left - left, columns):
+                    i = y * columns + x
+                    sums[top + y, left + x] += own[0, k - first, i]
+                    squares[top + y, left + x] += own[1, k - first, i]
+                    counts[top + y, left + x] += np.int64(own[2, k - first, i])
         first = end

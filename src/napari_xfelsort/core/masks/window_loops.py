@@ -22,7 +22,7 @@ _USED = np.float32(1e29)
 _SEARCH = 64
 #: A rank may be missed by one, and one more for each so many.
 _SLACK = 128
-#: An iteration that gains less than this of the k-th residual is the last but one.
+#: An iteration that gains less than this of the k-th residual is the last.
 _GAIN = np.float32(0.995)
 #: Scale, in half widths of the densest half of the coarse sample, above which it is doubted.
 _WIDE = 5.0
@@ -236,7 +236,7 @@ def descend(
         if up_to < least:
             least = up_to
             best[:] = plane
-        if idle == 2 or up_to == 0:
+        if idle == 1 or up_to == 0:
             break
         guess = up_to
         above = rank_size(keys, rank - sample, np.float32(0.7) * up_to, slack)
@@ -253,18 +253,25 @@ def coarse_sample(values: Floats, n: int, some: Floats) -> int:
     stride = max(1, n // some.size)
     if stride > 1 and stride % 2 == 0:
         stride += 1  # not always the same column
+    taken = np.empty_like(some)
     count = 0
-    seen = 0
-    for i in range(values.size):
-        if values[i] < _USED:
-            if seen % stride == 0 and count < some.size:
-                at = count
-                while at > 0 and some[at - 1] > values[i]:
-                    some[at] = some[at - 1]
-                    at -= 1
-                some[at] = values[i]
-                count += 1
-            seen += 1
+    if np.max(values[:n]) < _USED:  # none is hidden before the last
+        for i in range(0, min(n, stride * some.size), stride):
+            taken[count] = values[i]
+            count += 1
+    else:
+        seen = 0
+        for i in range(values.size):
+            if values[i] < _USED:
+                if seen % stride == 0 and count < some.size:
+                    taken[count] = values[i]
+                    count += 1
+                seen += 1
+    for i in range(count):  # each to the place that those before it leave
+        value, place = taken[i], np.int32(0)
+        for j in range(count):
+            place += np.int32((taken[j] < value) | ((taken[j] == value) & (j < i)))
+        some[place] = value
     return count
 
 
