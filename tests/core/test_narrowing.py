@@ -128,6 +128,14 @@ def test_some_features_are_those_of_all(dtype, options, region, masked):
     assert list(some.failed) == [2]
 
 
+def test_pixels_that_no_tree_asks_for_are_not_looked_at(monkeypatch):
+    extractor = FeatureExtractor.for_region(FeatureSettings(), Region.parse("whole"), (7, 9))
+    reader = FeatureReader(EventStack([ArraySource(np.ones((3, 7, 9), np.int16))]), extractor)
+    monkeypatch.setattr(FeatureExtractor, "extract", lambda *_: pytest.fail("all were asked for"))
+    read = reader.read(next(iter(reader.stack.blocks(3))), np.array([5, 60]))
+    assert np.array_equal(read.matrix, np.ones((3, 2), np.float32))
+
+
 def _mask(*place):
     bad = np.zeros((7, 9), bool)
     bad[tuple(place)] = True
