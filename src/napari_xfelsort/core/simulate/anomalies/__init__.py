@@ -1,0 +1,17 @@
+"""Simulated frames with the seven anomalies of Czyzewski et al. (2021), truth known."""
+
+from __future__ import annotations
+
+from napari_xfelsort.core.simulate.anomalies.events import (
+    AnomalyEvent,
+    AnomalyMaker,
+    simulate_anomaly_event,
+)
+from napari_xfelsort.core.simulate.anomalies.settings import AnomalySimulationSettings
+
+__all__ = [
+    "AnomalyEvent",
+    "AnomalyMaker",
+    "AnomalySimulationSettings",
+    "simulate_anomaly_event",
+]
