@@ -52,9 +52,12 @@ def idle(qtbot, dock):
 
 def label_by_keys(qtbot, dock, run, is_good):
     """Label the first events by keys, each when its picture is there."""
+
+    def is_seen(i):
+        return run.current == i and run.is_drawn and not dock._painted.isActive()
+
     for i in range(N_LABELLED):
-        qtbot.waitUntil(lambda i=i: run.current == i and run.is_drawn)
-        qtbot.wait(15)
+        qtbot.waitUntil(lambda i=i: is_seen(i))
         wanted = "good" if is_good[i] else "bad"
         press(Qt.Key.Key_G if is_good[i] else Qt.Key.Key_W)
         assert run.label_of(i) == wanted, dock.message.text()

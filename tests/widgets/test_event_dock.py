@@ -195,7 +195,7 @@ def test_labels_change_while_labellers_are_compared(two, reader, qtbot, monkeypa
 
         def wait(report):
             begun.set()
-            assert may_end.wait(30)
+            assert may_end.wait(120)
             return work(report)
 
         return wait

@@ -160,7 +160,7 @@ def test_stopped_leaves_no_file(dialog, press, person, tmp_path, monkeypatch, qt
 
         def at_event(done: int, total: int) -> None:
             reached.set()
-            assert go_on.wait(30)
+            assert go_on.wait(120)
             tell(done, total)
 
         return at_event

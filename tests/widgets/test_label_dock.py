@@ -521,7 +521,7 @@ def test_a_picture_that_loads_in_the_background(window, qtbot, monkeypatch):
     read, gate = type(source).read, threading.Event()
 
     def slow(self, index, *args, **kwargs):
-        assert gate.wait(20)
+        assert gate.wait(120)
         return read(self, index, *args, **kwargs)
 
     qtbot.waitUntil(lambda: not run.frames.store.fetching)  # what is near was fetched ahead

@@ -60,7 +60,7 @@ def gate(monkeypatch):
         counted.append(region)
         progress(3, len(stack))
         begun.set()
-        assert opened.wait(30)
+        assert opened.wait(120)
         progress(len(stack), len(stack))  # where it can be stopped
         return describe_events(stack, region, settings)
 
@@ -170,7 +170,7 @@ def test_while_the_model_learns_the_proposals_in_hand_are_used(
     opened, update = threading.Event(), Suggester.update
 
     def slow(self, labels, accuracy=True):
-        assert opened.wait(30)
+        assert opened.wait(120)
         return update(self, labels, accuracy)
 
     monkeypatch.setattr(Suggester, "update", slow)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from dock_user import WAIT, click, drag, shown, text
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QLabel,
     QLineEdit,
     QMessageBox,
     QPushButton,
@@ -39,22 +39,13 @@ from napari_xfelsort.widgets import profile_dock, profile_live
 from napari_xfelsort.widgets.dock import MINIMUM_WIDTH
 from napari_xfelsort.widgets.profile_dock import ProfileDock
 
-WAIT = 30_000
 RING = ProfileSettings(axis="q", order=7, statistic="median")
 
 
 @pytest.fixture
 def dock(viewer, qtbot):
-
-    def finish(dock):
-        qtbot.waitUntil(lambda: dock.job is None and not dock.live.busy, timeout=WAIT)
-        dock.release()
-
     made = ProfileDock(viewer)
-    qtbot.addWidget(made, before_close_func=finish)
-    made.resize(360, 1400)
-    made.show()
-    return made
+    return shown(made, qtbot, lambda: made.job is None and not made.live.busy)
 
 
 @pytest.fixture
@@ -73,12 +64,6 @@ def fitted(ready, qtbot):
     return ready
 
 
-def click(dock, name, qtbot):
-    widget = dock.findChild(QPushButton, name)
-    assert widget.isEnabled()
-    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
-
-
 def finish(dock, name, qtbot):
     """Click, and wait until what that began is done."""
     click(dock, name, qtbot)
@@ -89,36 +74,12 @@ def fit(dock, qtbot):
     finish(dock, "fit", qtbot)
 
 
-def text(dock, name):
-    return dock.findChild(QLabel, name).text()
-
-
 def settle(dock, qtbot):
     qtbot.waitUntil(lambda: not dock.live.busy, timeout=WAIT)
 
 
 def number(text):
     return int("".join(c for c in text if c.isdigit()))
-
-
-def on_canvas(axes, x):
-    """Where a value of a histogram is on its canvas, for Qt."""
-    px, py = axes.transData.transform((x, sum(axes.get_ylim()) / 2))
-    canvas = axes.figure.canvas
-    return canvas, QPoint(round(px), round(canvas.height() - py))
-
-
-def drag(dock, which, start, end, qtbot):
-    axes = dock.ranges.plot.figure.axes[which]
-    axes.figure.canvas.draw()
-    canvas, here = on_canvas(axes, start)
-    there = on_canvas(axes, end)[1]
-    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=here)
-    qtbot.mouseMove(canvas, (here + there) / 2)
-    qtbot.mouseMove(canvas, there)
-    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=there)
-    left, right = axes.get_window_extent().intervalx
-    return (axes.get_xlim()[1] - axes.get_xlim()[0]) / (right - left)
 
 
 # --- the event shown -----------------------------------------------------------------------
@@ -152,7 +113,7 @@ def test_the_newest_event_wins_and_scrolling_never_waits(ready, run, qtbot, monk
 
     def slow(self, i):
         asked.append(i)
-        assert go.wait(20)
+        assert go.wait(120)
         return event(self, i)
 
     monkeypatch.setattr(profile_live.Profiler, "event", slow)
@@ -273,7 +234,7 @@ def test_ranges_are_dragged_in_the_plot(fitted, qtbot, end):
     low, high = fitted.ranges.ranges[0]
     others, width = fitted.ranges.ranges[1:], high - low
     start = {"low": low, "high": high, "both": (low + high) / 2}[end]
-    pixel = drag(fitted, 0, start, start + width / 3, qtbot)
+    pixel = drag(fitted.ranges.plot.figure.axes[0], start, start + width / 3, qtbot)
     moved = fitted.ranges.ranges[0]
     wanted = low + width / 3 * (end != "high"), high + width / 3 * (end != "low")
     assert np.allclose(moved, wanted, atol=1.5 * pixel)
@@ -286,7 +247,7 @@ def test_ranges_are_dragged_in_the_plot(fitted, qtbot, end):
 
 def test_an_end_cannot_be_dragged_past_the_other(fitted, qtbot):
     low, high = fitted.ranges.ranges[0]
-    drag(fitted, 0, low, high + (high - low), qtbot)
+    drag(fitted.ranges.plot.figure.axes[0], low, high + (high - low), qtbot)
     assert fitted.ranges.ranges[0] == (high, high)
 
 
@@ -374,7 +335,7 @@ def test_labels_are_written_beside_the_window(fitted, run, qtbot, monkeypatch):
     def slow(*arguments):
         threads.append(threading.current_thread())
         begun.set()
-        assert go.wait(20)
+        assert go.wait(120)
         return write(*arguments)
 
     monkeypatch.setattr(profile_dock, "store_labels", slow)

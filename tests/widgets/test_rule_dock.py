@@ -9,12 +9,12 @@ import threading
 import h5py
 import numpy as np
 import pytest
+from dock_user import WAIT, click, drag, shown, text
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QLabel,
     QLineEdit,
     QPushButton,
     QWidget,
@@ -31,32 +31,17 @@ from napari_xfelsort.widgets.label_dock import LabelDock
 from napari_xfelsort.widgets.rule_dock import RuleDock
 from napari_xfelsort.widgets.rule_histogram import ScoreScale
 
-WAIT = 30_000
-
 
 @pytest.fixture
 def dock(viewer, qtbot):
-    def finish(dock):
-        qtbot.waitUntil(lambda: dock.job is None, timeout=WAIT)
-        dock.release()
-
     made = RuleDock(viewer)
-    qtbot.addWidget(made, before_close_func=finish)
-    made.resize(360, 1400)
-    made.show()
-    return made
+    return shown(made, qtbot, lambda: made.job is None)
 
 
 @pytest.fixture
 def ready(dock, own_run):
     """A dock with a run of 8 events whose folder may be written to."""
     return dock
-
-
-def click(dock, name, qtbot):
-    widget = dock.findChild(QPushButton, name)
-    assert widget.isEnabled(), name
-    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
 
 def settle(dock, qtbot):
@@ -77,10 +62,6 @@ def compute(dock, qtbot, kind="peaks", **settings):
     return dock.computed.scores.values
 
 
-def text(dock, name):
-    return dock.findChild(QLabel, name).text()
-
-
 def type_end(dock, name, value, qtbot):
     has, box = dock.findChild(QCheckBox, f"has_{name}"), dock.findChild(QDoubleSpinBox, name)
     if value is None:
@@ -92,27 +73,10 @@ def type_end(dock, name, value, qtbot):
     qtbot.keyClick(box, Qt.Key.Key_Return)
 
 
-def place(dock, x):
-    """Where a number is on the histogram, for Qt."""
-    (axes,) = dock.panel.histogram.figure.axes
-    px = axes.transData.transform((x, 1))[0]
-    canvas = axes.figure.canvas
-    y = sum(axes.get_window_extent().intervaly) / 2
-    return canvas, QPoint(round(px), round(canvas.height() - y))
-
-
-def drag(dock, start, end, qtbot):
+def drag_end(dock, start, end, qtbot):
     """Drag on the histogram; gives how much of the axis a pixel is."""
     (axes,) = dock.panel.histogram.figure.axes
-    axes.figure.canvas.draw()
-    canvas, here = place(dock, start)
-    there = place(dock, end)[1]
-    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=here)
-    qtbot.mouseMove(canvas, (here + there) / 2)
-    qtbot.mouseMove(canvas, there)
-    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=there)
-    left, right = axes.get_window_extent().intervalx
-    return (axes.get_xlim()[1] - axes.get_xlim()[0]) / (right - left)
+    return drag(axes, start, end, qtbot)
 
 
 def apply(dock, qtbot):
@@ -210,7 +174,7 @@ def test_an_end_is_dragged(ready, own_run, qtbot):
     assert start == pytest.approx(np.median(values), abs=0.01)
     assert ready.panel.high == math.inf
     wanted = float(np.percentile(values, 20))
-    pixel = drag(ready, start, wanted, qtbot)
+    pixel = drag_end(ready, start, wanted, qtbot)
     assert ready.panel.low == pytest.approx(wanted, abs=1.5 * pixel)
     assert ready.findChild(QDoubleSpinBox, "low").value() == ready.panel.low
     n = int((values >= ready.panel.low).sum())
@@ -218,11 +182,11 @@ def test_an_end_is_dragged(ready, own_run, qtbot):
     # the upper end comes from the axis's end, where it was not there
     (axes,) = ready.panel.histogram.figure.axes
     upper = float(np.percentile(values, 80))
-    drag(ready, axes.get_xlim()[1] - pixel, upper, qtbot)
+    drag_end(ready, axes.get_xlim()[1] - pixel, upper, qtbot)
     assert ready.panel.high == pytest.approx(upper, abs=2.5 * pixel)
     assert ready.findChild(QCheckBox, "has_high").isChecked()
     # and goes back to it
-    drag(ready, ready.panel.high, axes.get_xlim()[1] + 10 * pixel, qtbot)
+    drag_end(ready, ready.panel.high, axes.get_xlim()[1] + 10 * pixel, qtbot)
     assert ready.panel.high == math.inf
     assert not ready.findChild(QCheckBox, "has_high").isChecked()
 
@@ -230,7 +194,7 @@ def test_an_end_is_dragged(ready, own_run, qtbot):
 def test_ends_of_whole_numbers_are_whole(ready, qtbot):
     values = compute(ready, qtbot, "peaks")
     second = sorted(set(values))[1]
-    pixel = drag(ready, ready.panel.low - 0.5, second - 0.5, qtbot)
+    pixel = drag_end(ready, ready.panel.low - 0.5, second - 0.5, qtbot)
     assert ready.panel.low == pytest.approx(second, abs=max(1, 2 * pixel))
     assert ready.panel.low == round(ready.panel.low)
     scale = ScoreScale(np.array([1.0, 2, 7]))
@@ -259,7 +223,7 @@ def test_log_counts(ready, qtbot):
     )
     (axes,) = ready.panel.histogram.figure.axes
     assert axes.get_yscale() == "log"
-    drag(ready, ready.panel.low - 0.5, ready.panel.low + 5, qtbot)
+    drag_end(ready, ready.panel.low - 0.5, ready.panel.low + 5, qtbot)
     assert ready.panel.low == round(ready.panel.low)
 
 
@@ -387,14 +351,14 @@ def test_labelling_by_hand_meanwhile(ready, own_run, user, qtbot, monkeypatch):
 
     def slow(*arguments):
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(120)
         return real(*arguments)
 
     monkeypatch.setattr(rule_dock, "apply_rule", slow)
     type_end(ready, "low", None, qtbot)
     ready.findChild(QComboBox, "inside_class").setCurrentText("bad")
     click(ready, "apply", qtbot)
-    assert begun.wait(20)
+    assert begun.wait(120)
     own_run.go_to(4)
     user.press("G")
     user.press("W")
@@ -528,7 +492,7 @@ def test_all_numbers_equal(dock, own, open_run, tmp_path, qtbot):
     run = open_run(changed_copy(own, tmp_path, change), own.geometry)
     compute(dock, qtbot, "metadata", column="EncoderValue")
     assert text(dock, "side_counts") == "8 events inside, 0 outside."
-    drag(dock, 0.25, 0.28, qtbot)
+    drag_end(dock, 0.25, 0.28, qtbot)
     assert text(dock, "side_counts") == "0 events inside, 8 outside."
     apply(dock, qtbot)
     assert labels_of(run) == ["bad"] * 8

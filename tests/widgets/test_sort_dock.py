@@ -33,6 +33,7 @@ from napari_xfelsort.widgets.sort_board import SortBoard
 from napari_xfelsort.widgets.sort_dock import SortDock
 from napari_xfelsort.widgets.sort_order import suggested_folder
 from napari_xfelsort.widgets.sort_table import SortModel, SortRow
+from programs import wait_for
 
 SECONDS = 60_000
 #: Events: rounding of a probability depends on how many are multiplied at once.
@@ -183,7 +184,7 @@ def hold(monkeypatch):
             seen.extend([progress] * bool(progress.file))
             if len(seen) == n_blocks and not reached.is_set():
                 reached.set()
-                assert go_on.wait(30)
+                assert go_on.wait(120)
 
         monkeypatch.setattr(SortBoard, "note", counted)
         return reached, go_on
@@ -327,8 +328,13 @@ def test_closing_dock_or_viewer_stops_the_sort(
     qtbot.mouseClick(dock.sort_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(reached.is_set, timeout=SECONDS)
     job = dock.job
+
+    def go_on_when_stopped():
+        wait_for(lambda: job._stop or job._worker.abort_requested)
+        go_on.set()
+
     # napari waits for threads when it is closed.
-    threading.Timer(0.3, go_on.set).start()
+    threading.Thread(target=go_on_when_stopped, daemon=True).start()
     if closed == "dock":
         holder.destroyOnClose()
     else:

@@ -121,7 +121,7 @@ def test_a_file_that_is_done_can_be_looked_at_while_others_are_sorted(
         note(board, progress)
         if progress.file.endswith("b.cxi") and not reached.is_set():
             reached.set()
-            assert go_on.wait(30)
+            assert go_on.wait(120)
 
     monkeypatch.setattr(SortBoard, "note", held)
     person.press("sort", wait=False)

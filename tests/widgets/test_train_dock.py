@@ -354,7 +354,7 @@ def test_cancel_stops_after_the_block_that_is_read(ready, qtbot, monkeypatch):
         def told(done, total):
             blocks.append(done)
             if len(blocks) == 2:
-                assert go_on.wait(30)
+                assert go_on.wait(120)
             progress(done, total)
 
         return prepare(stack, labels, settings, region, told)
@@ -390,7 +390,7 @@ def test_cancel_stops_after_the_fit(ready, qtbot, monkeypatch, what):
     def slow(*arguments):
         fits.append(1)
         if len(fits) == 2:
-            assert go_on.wait(30)
+            assert go_on.wait(120)
         return fit(*arguments)
 
     monkeypatch.setattr(tuning, "fit", slow)
@@ -415,7 +415,7 @@ def test_a_dock_that_is_closed_stops_its_work(ready, run, qtbot, monkeypatch):
 
     def slow(*arguments):
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(120)
         return prepare(*arguments)
 
     monkeypatch.setattr(train_work, "prepare", slow)
