@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from napari_xfelsort.core.agreement import (
+    class_agreements,
     cohen_kappa,
     disagreements,
+    fleiss_kappa,
     opinions,
     opinions_of,
     pair_agreements,
@@ -112,3 +115,57 @@ def test_merged_folders_show_disagreements(tmp_path):
     (seen,) = disagreements(store)
     assert seen.said == {"anna": "good", "bert": "bad"}
     assert seen.disagree
+
+
+#: Psychiatric diagnoses of 30 patients by 6 raters each, of Fleiss (1971), table 1: depression,
+#: personality disorder, schizophrenia, neurosis, other.
+FLEISS = """
+00060 03003 01401 00006 03030 20400 00402 20310 20040 00006 10050 11040 03300 10050 02031
+00501 30012 51000 02040 10203 00006 01050 02013 20040 10041 05010 40002 02040 10500 00006
+"""
+
+
+def test_fleiss_kappa_of_its_paper():
+    counts = np.array([[int(n) for n in row] for row in FLEISS.split()])
+    assert (counts.sum(axis=1) == 6).all()
+    assert counts.sum(axis=0).tolist() == [26, 26, 30, 55, 43]  # as printed
+    assert fleiss_kappa(counts) == pytest.approx(0.430, abs=5e-4)
+
+
+def test_fleiss_kappa_at_its_ends():
+    assert fleiss_kappa([[3, 0], [0, 3]]) == 1
+    # Two raters who never agree: observed 0, by chance one half.
+    assert fleiss_kappa([[1, 1], [1, 1]]) == -1
+    assert math.isnan(fleiss_kappa([[3, 0], [3, 0]]))
+    assert math.isnan(fleiss_kappa([[1, 0], [0, 1]]))  # one rater each
+    assert math.isnan(fleiss_kappa(np.zeros((0, 2), int)))
+    # Those of one rater do not count.
+    assert fleiss_kappa([[3, 0], [0, 3], [1, 0]]) == 1
+    for wrong in ([1, 2], [[-1, 2]]):
+        with pytest.raises(ValueError, match="raters"):
+            fleiss_kappa(wrong)
+
+
+def test_agreement_on_each_class_of_events_with_several(tmp_path):
+    said = {
+        "anna": ["ice|loop", "ice", "clean", "loop"],
+        "bert": ["ice", "ice", "clean", "ignore"],
+        "carl": ["ice|loop", "loop", "clean", "loop"],
+    }
+    stores = {name: LabelStore(tmp_path, name) for name in said}
+    for name, labels in said.items():
+        for i, label in enumerate(labels):
+            stores[name].set(event(i), label)
+    stores["anna"].set(event(9), "ice")  # by one only
+    found = {each.name: each for each in class_agreements(LabelStore(tmp_path, "dora"))}
+    assert set(found) == {"ice", "loop", "clean"}
+    assert {each.n_events for each in found.values()} == {4}
+    assert found["clean"].n_unanimous == 4
+    assert found["clean"].kappa == 1
+    assert found["ice"].n_unanimous == 3
+    # ice: yes 3, 2, 0, 0 of 3, 3, 3, 2.
+    assert found["ice"].kappa == pytest.approx(fleiss_kappa([[3, 0], [2, 1], [0, 3], [0, 2]]))
+    assert found["loop"].n_unanimous == 2
+    only = class_agreements(LabelStore(tmp_path, "dora"), ["absent"])
+    assert [each.name for each in only] == ["absent"]
+    assert math.isnan(only[0].kappa)

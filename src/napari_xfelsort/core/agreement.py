@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from napari_xfelsort.core.errors import LabelError
 from napari_xfelsort.core.events import EventId
-from napari_xfelsort.core.label_journal import SETTLED, LabelLine
+from napari_xfelsort.core.label_journal import IGNORE, SETTLED, LabelLine, split_label
 from napari_xfelsort.core.label_match import EventKey
 from napari_xfelsort.core.labels import LabelStore
 
@@ -174,4 +175,89 @@ def pair_agreements(store: LabelStore) -> list[PairAgreement]:
             a, b = ([labels[voice][key] for key in both] for voice in (first, second))
             n_agree = sum(x == y for x, y in zip(a, b, strict=True))
             found.append(PairAgreement(first, second, len(both), n_agree, cohen_kappa(a, b)))
+    return found
+
+
+class ClassAgreement(NamedTuple):
+    """How far labellers agree on whether events have one class.
+
+    Attributes
+    ----------
+    name : str
+        The class.
+    n_events : int
+        Events that at least two labellers have labelled.
+    n_unanimous : int
+        Those on which all of them agree.
+    kappa : float
+        Fleiss' kappa of having the class or not; NaN where it is not defined.
+    """
+
+    name: str
+    n_events: int
+    n_unanimous: int
+    kappa: float
+
+
+def fleiss_kappa(counts: ArrayLike) -> float:
+    """Agreement of several raters beyond chance (J. L. Fleiss, Psychol. Bull. 76, 378, 1971).
+
+    Parameters
+    ----------
+    counts : array_like of int, shape (subjects, categories)
+        How many raters put each subject into each category. Subjects may have different
+        numbers of raters, each then counting the same; those of fewer than two are left out.
+
+    Returns
+    -------
+    float
+        1 for full agreement, 0 for that of chance; NaN where it is not defined: without
+        such subjects, and when all raters used one category only.
+
+    Raises
+    ------
+    ValueError
+        If it is no such table.
+    """
+    table = np.asarray(counts)
+    if table.ndim != 2 or (table.size and (table < 0).any()):
+        raise ValueError("counts must be numbers of raters, a row a subject")
+    raters = table.sum(axis=1)
+    table, raters = table[raters >= 2], raters[raters >= 2]
+    if not len(table):
+        return math.nan
+    alike = ((table * table).sum(axis=1) - raters) / (raters * (raters - 1))
+    used = table.sum(axis=0)
+    if np.count_nonzero(used) < 2:
+        return math.nan
+    chance = float(((used / used.sum()) ** 2).sum())
+    return (float(alike.mean()) - chance) / (1 - chance)
+
+
+def class_agreements(
+    store: LabelStore, names: Sequence[str] | None = None
+) -> list[ClassAgreement]:
+    """Agreement of all labellers, class by class, where events may have several.
+
+    Parameters
+    ----------
+    store : LabelStore
+        The labels; events labelled ``"ignore"`` do not count for who ignored them.
+    names : sequence of str, optional
+        Classes; those that anybody used when omitted.
+    """
+    said = [
+        [set(split_label(label)) for label in each.said.values() if label != IGNORE]
+        for each in opinions(store)
+    ]
+    several = [voices for voices in said if len(voices) >= 2]
+    if names is None:
+        names = sorted({name for voices in several for one in voices for name in one})
+    found = []
+    for name in names:
+        yes = np.array([sum(name in one for one in voices) for voices in several], np.int64)
+        total = np.array([len(voices) for voices in several], np.int64)
+        counts = np.stack([yes, total - yes], axis=1)
+        unanimous = int(((yes == 0) | (yes == total)).sum())
+        found.append(ClassAgreement(name, len(several), unanimous, fleiss_kappa(counts)))
     return found

@@ -1,0 +1,276 @@
+"""Training one classifier an anomaly, chosen on a validation share, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_xfelsort.core.anomalies.learners import (
+    LEARNERS,
+    features_of,
+    fit_learner,
+    parameter_sets,
+    positive_scores,
+)
+from napari_xfelsort.core.anomalies.metrics import best_threshold, evaluate_labels
+from napari_xfelsort.core.errors import SettingsError, TrainingError
+
+#: Told the classes done and in all; may raise to stop.
+Progress = Callable[[int, int], None]
+#: Events that have a class, and that do not, before it can be learned.
+LEAST = 4
+_TRIES = 400
+
+
+@dataclass(frozen=True, eq=False)
+class AnomalyModel:
+    """One classifier an anomaly.
+
+    Attributes
+    ----------
+    class_names : tuple of str
+        The anomalies.
+    features : str
+        What it sees: ``frame_features`` or ``ring_vector``.
+    feature_names : tuple of str
+        Names of the columns; empty for ring vectors, which have none.
+    n_features : int
+        How many columns.
+    classifiers : tuple
+        One for each class, fitted.
+    learners : tuple of str
+        What each is.
+    thresholds : ndarray, shape (classes,)
+        Probability from which on an event has the class.
+    metrics : dict
+        `evaluate_labels` of the validation share, which has chosen parameters and
+        thresholds and so is judged too well; and ``parameters`` of each class.
+    """
+
+    class_names: tuple[str, ...]
+    features: str
+    feature_names: tuple[str, ...]
+    n_features: int
+    classifiers: tuple[Any, ...]
+    learners: tuple[str, ...]
+    thresholds: NDArray[np.float64]
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def probabilities(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of each class for events with features (events, features); shape (events, classes).
+
+        NaN for events whose features are not finite.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many features as the model has.
+        """
+        if matrix.ndim != 2 or matrix.shape[1] != self.n_features:
+            raise ValueError(f"features of {matrix.shape}; the model has {self.n_features}")
+        result = np.full((len(matrix), len(self.class_names)), np.nan)
+        known = np.isfinite(matrix).all(axis=1)
+        if known.any():
+            for k, classifier in enumerate(self.classifiers):
+                result[known, k] = positive_scores(classifier, matrix[known])
+        return result
+
+    def choose(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which classes events have; none where the probability is not known."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(probabilities >= self.thresholds)
+
+
+def train_anomalies(
+    matrices: Mapping[str, ArrayLike] | ArrayLike,
+    labels: ArrayLike,
+    class_names: Sequence[str],
+    groups: ArrayLike | None = None,
+    learner: str = "best",
+    validation_share: float = 0.2,
+    tune_thresholds: bool | None = None,
+    feature_names: Sequence[str] = (),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> AnomalyModel:
+    """Train one classifier an anomaly against all other events.
+
+    The parameters of each class (and, for ``best``, the learner: gradient boosting or
+    logistic regression) are those with the largest F1 on a validation share of whole groups;
+    then it is fitted again to all events.
+
+    Parameters
+    ----------
+    matrices : array_like of float, shape (events, features), or mapping
+        Features; a mapping has those of each of `features_of`.
+    labels : array_like of bool, shape (events, classes)
+        Which anomalies each event has; several or none.
+    class_names : sequence of str
+        Of the columns of labels.
+    groups : array_like of int, shape (events,), optional
+        File or run of each event, kept on one side; each event is one when omitted.
+    learner : str
+        One of `LEARNERS`, or ``best``.
+    validation_share : float
+        Share of the events that chooses.
+    tune_thresholds : bool, optional
+        Whether thresholds make F1 as large as can be on the validation share, or are 0.5.
+        The learners of the paper have 0.5 when omitted, ours are tuned.
+    feature_names : sequence of str
+        Of the columns of frame features.
+    seed : int
+        Equal seeds give equal models.
+    progress : callable, optional
+        Called with the classes done and in all.
+
+    Raises
+    ------
+    SettingsError
+        If the learner is unknown, or the share is not between 0 and 1.
+    TrainingError
+        If shapes do not agree, features are not finite, or a class has too few events.
+    """
+    if learner not in (*LEARNERS, "best"):
+        raise SettingsError(f"learner is {learner!r} but must be best, {', '.join(LEARNERS)}.")
+    if not 0 < validation_share < 1:
+        raise SettingsError(f"The share to validate with is {validation_share}, not within 0..1.")
+    which = ("gradient_boosting", "logistic_regression") if learner == "best" else (learner,)
+    features = features_of(which[0])
+    given = matrices.get(features) if isinstance(matrices, Mapping) else matrices
+    if given is None:
+        raise TrainingError(f"The learner {learner} needs features of the kind {features}.")
+    matrix, truth, groups_ = _checked(given, labels, class_names, groups)
+    validation = validation_events(truth, groups_, validation_share, seed)
+    tuned = learner == "best" or features != "ring_vector"
+    tuned = tuned if tune_thresholds is None else tune_thresholds
+    chosen: list[_Chosen] = []
+    for k in range(len(class_names)):
+        chosen.append(_choose(which, matrix, truth[:, k], validation, tuned, seed))
+        if progress is not None:
+            progress(k + 1, len(class_names))
+    scores = np.stack([each.scores for each in chosen], axis=1)
+    thresholds = np.array([each.threshold for each in chosen])
+    metrics = evaluate_labels(truth[validation], scores >= thresholds, class_names, scores)
+    metrics["parameters"] = {
+        name: {"learner": each.learner, **each.parameters}
+        for name, each in zip(class_names, chosen, strict=True)
+    }
+    return AnomalyModel(
+        tuple(class_names),
+        features,
+        tuple(feature_names),
+        matrix.shape[1],
+        tuple(
+            fit_learner(each.learner, each.parameters, matrix, truth[:, k], seed)
+            for k, each in enumerate(chosen)
+        ),
+        tuple(each.learner for each in chosen),
+        thresholds,
+        metrics,
+    )
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    learner: str
+    parameters: dict[str, Any]
+    threshold: float
+    scores: NDArray[np.float64]
+    f1: float
+
+
+def _choose(
+    learners: Sequence[str],
+    matrix: NDArray[np.float32],
+    truth: NDArray[np.bool_],
+    validation: NDArray[np.bool_],
+    tuned: bool,
+    seed: int,
+) -> _Chosen:
+    """The learner and parameters with the largest F1 on the validation share."""
+    best: _Chosen | None = None
+    for learner in learners:
+        for parameters in parameter_sets(learner):
+            fitted = fit_learner(
+                learner, parameters, matrix[~validation], truth[~validation], seed
+            )
+            scores = positive_scores(fitted, matrix[validation])
+            threshold, f1 = best_threshold(truth[validation], scores)
+            if not tuned:
+                told = scores >= 0.5
+                f1 = (
+                    2
+                    * (told & truth[validation]).sum()
+                    / max(told.sum() + truth[validation].sum(), 1)
+                )
+                threshold = 0.5
+            if best is None or f1 > best.f1 + 1e-12:
+                best = _Chosen(learner, parameters, threshold, scores, float(f1))
+    assert best is not None
+    return best
+
+
+def validation_events(
+    truth: NDArray[np.bool_], groups: NDArray[np.int64], share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Whole groups that hold about a share of the events of every class.
+
+    Raises
+    ------
+    TrainingError
+        If no division leaves events with and without every class on both sides.
+    """
+    rng = np.random.default_rng(seed)
+    _, number = np.unique(groups, return_inverse=True)
+    n_groups = int(number.max()) + 1
+    columns = np.column_stack([truth, ~truth, np.ones(len(truth), bool)]).astype(np.int64)
+    counts = np.zeros((n_groups, columns.shape[1]), np.int64)
+    np.add.at(counts, number, columns)
+    total = counts.sum(axis=0)
+    best, best_score = None, np.inf
+    for _ in range(_TRIES if n_groups > 1 else 0):
+        order = rng.permutation(n_groups)
+        held = np.cumsum(counts[order[:-1]], axis=0)
+        away = np.abs(held / np.maximum(total, 1) - share).sum(axis=1)
+        possible = ((held > 0) & (total - held > 0)).all(axis=1)
+        away[~possible] = np.inf
+        k = int(away.argmin())
+        if away[k] < best_score:
+            best, best_score = order[: k + 1], float(away[k])
+    if best is None:
+        raise TrainingError(
+            f"The labelled events are in {n_groups} group{'s' * (n_groups != 1)} (files or runs), "
+            "which cannot be divided so that events with and without every class are on both "
+            "sides; label more files, or leave out classes that are only in one."
+        )
+    return np.asarray(np.isin(number, best))
+
+
+def _checked(
+    features: ArrayLike, labels: ArrayLike, class_names: Sequence[str], groups: ArrayLike | None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+    matrix = np.asarray(features, np.float32)
+    truth = np.asarray(labels).astype(bool)
+    n = len(truth)
+    if truth.ndim != 2 or truth.shape[1] != len(class_names) or not len(class_names):
+        raise TrainingError(
+            f"Labels of shape {truth.shape} do not fit {len(class_names)} classes."
+        )
+    if matrix.ndim != 2 or len(matrix) != n:
+        raise TrainingError(f"Features of shape {matrix.shape} do not fit {n} labelled events.")
+    if not np.isfinite(matrix).all():
+        raise TrainingError("Some features are not finite; leave these events out.")
+    number = np.arange(n) if groups is None else np.asarray(groups, np.int64)
+    if number.shape != (n,):
+        raise TrainingError(f"Groups of shape {number.shape} do not fit {n} labelled events.")
+    for name, count in zip(class_names, truth.sum(axis=0).tolist(), strict=True):
+        if count < LEAST or n - count < LEAST:
+            raise TrainingError(
+                f"The class {name!r} has {count} of {n} labelled events; at least {LEAST} must "
+                f"have it and {LEAST} must not."
+            )
+    return matrix, truth, number

@@ -1,0 +1,190 @@
+"""Features of frames: they see what they are for, and are always the same numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_xfelsort.core.anomalies.frame_features import frame_features, grey_ring_vector
+from napari_xfelsort.core.anomalies.profile_features import above_baseline
+from napari_xfelsort.core.anomalies.residuals import Optics, Residuals
+from napari_xfelsort.core.errors import SettingsError
+
+SHAPE, CENTER = (240, 260), (110.0, 140.0)
+OPTICS = Optics(1.3, 180.0)
+
+
+def place():
+    y, x = np.indices(SHAPE) - np.array(CENTER)[:, None, None]
+    return np.hypot(y, x), np.arctan2(y, x)
+
+
+def level():
+    r, _ = place()
+    return 150 * np.exp(-r / 70) + 20
+
+
+def seen(expected, seed=0, mask=None, optics=OPTICS, change=None):
+    frame = np.random.default_rng(seed).poisson(expected).astype(np.float32)
+    if change is not None:
+        change(frame)
+    return frame_features(frame, CENTER, mask, optics)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return seen(level())
+
+
+def test_residuals_of_rings_alone_are_noise():
+    frame = np.random.default_rng(3).poisson(level())
+    left = Residuals(frame, CENTER)
+    inner = left.good & (place()[0] < 100)
+    assert abs(left.score[inner].mean()) < 0.1
+    assert left.score[inner].std() == pytest.approx(1, abs=0.15)
+    assert left.side == 1
+
+
+def test_large_frames_are_averaged_and_the_centre_goes_along():
+    frame = np.zeros((1500, 1300))
+    frame[900:904, 600:604] = 100.0
+    left = Residuals(frame, (901.5, 601.5))
+    assert left.side == 3
+    assert left.values.shape == (500, 434)
+    assert np.unravel_index(left.values.argmax(), left.values.shape) == (300, 200)
+    assert left.center == pytest.approx((300.5, 200.5), abs=0.34)
+    assert Optics(1.0, 900.0).radius(np.array([2.0])) == pytest.approx(
+        3
+        * Residuals(frame, (901.5, 601.5), None, Optics(1.0, 900.0)).optics.radius(np.array([2.0]))
+    )
+
+
+def test_radius_of_a_spacing():
+    # 2 theta = 2 asin(1 / 4) for wavelength 1 and spacing 2.
+    found = Optics(1.0, 100.0).radius(np.array([2.0, 0.4]))
+    assert found[0] == pytest.approx(100 * np.tan(2 * np.arcsin(0.25)))
+    assert np.isnan(found[1])
+    assert not Optics().known
+
+
+def test_names_are_the_same_and_numbers_finite_for_any_frame(plain):
+    rng = np.random.default_rng(0)
+    mask = rng.random(SHAPE) < 0.3
+    frames = [
+        np.zeros(SHAPE),
+        np.full(SHAPE, 7),
+        np.full(SHAPE, np.nan),
+        -level(),
+        rng.poisson(0.02, SHAPE),
+        np.where(mask, np.nan, 1e7 * rng.random(SHAPE)),
+    ]
+    for frame in frames:
+        for center in (CENTER, (-90.0, 30.0)):
+            for bad in (None, mask):
+                found = frame_features(frame, center, bad)
+                assert list(found) == list(plain)
+                assert np.isfinite(list(found.values())).all()
+    assert list(frame_features(np.ones((20, 17)), (4.0, 4.0))) == list(plain)
+
+
+def test_a_sharp_ring_is_ice_where_it_should_be(plain):
+    r, _ = place()
+    radii = OPTICS.radius(np.array([3.90, 3.67, 3.44, 2.25]))
+    ice = sum(np.exp(-(((r - at) / 1.5) ** 2)) for at in radii)
+    with_ice = seen(level() * (1 + ice))
+    elsewhere = seen(level() * (1 + np.exp(-(((r - 97) / 1.5) ** 2))))
+    assert with_ice["ice at its spacings mean"] > 5 > plain["ice at its spacings mean"]
+    assert with_ice["ice at its spacings mean"] > 3 * elsewhere["ice at its spacings mean"]
+    unknown = seen(level() * (1 + ice), optics=Optics())
+    assert unknown["ice at its spacings mean"] == 0
+    assert unknown["narrow rise of ring mean"] > 3 * plain["narrow rise of ring mean"]
+
+
+def test_a_broad_ring_is_background(plain):
+    r, _ = place()
+    at = float(OPTICS.radius(np.array([3.2]))[0])
+    broad = seen(level() * (1 + 0.8 * np.exp(-(((r - at) / 12) ** 2))))
+    assert broad["broad rise 2.6-3.6"] > 0.2 > plain["broad rise 2.6-3.6"]
+    assert broad["narrow rise of ring median"] < 0.15
+
+
+def test_arcs_on_opposite_sides(plain):
+    r, phi = place()
+    arcs = np.exp(-(((r - 60) / 4) ** 2)) * np.exp(8 * (np.cos(2 * phi) - 1))
+    bent = seen(level() * (1 + 0.8 * arcs))
+    assert bent["two-sided arc"] > 3 * max(plain["two-sided arc"], 1)
+    assert bent["arc two-fold"] > 0.3 > plain["arc two-fold"]
+    one = seen(level() * (1 + 0.8 * arcs * (np.abs(phi) < 1.5)))
+    assert one["two-sided arc"] < bent["two-sided arc"] / 2
+
+
+def test_panels_and_stripes(plain):
+    gains = np.kron(1 + 0.15 * np.random.default_rng(4).standard_normal((6, 5)), np.ones((40, 52)))
+    uneven = seen(level() * gains)
+    key = "robust spread of blocks of 6 x 6"
+    assert uneven[key] > 4 * plain[key]
+    striped = seen(level() * (1 + 0.1 * (-1.0) ** (np.arange(260) // 2)))
+    key = "fine spread of columns in noise"
+    assert striped[key] > 3 * plain[key]
+    assert striped["fine spread of rows in noise"] < 2 * plain["fine spread of rows in noise"]
+
+
+def test_missing_blocks_lines_and_mirrored_ghosts(plain):
+    def dropped(frame):
+        frame[30:50, 40:130] = 0
+        frame[180] = 0
+
+    lost = seen(level(), change=dropped)
+    assert lost["empty blocks"] > plain["empty blocks"] + 2
+    assert lost["number of empty lines 1"] >= 1 > plain["number of empty lines 1"]
+    assert lost["longest empty run 1"] == 1
+    expected = level()
+    expected[60:75, 180:200] *= 3
+    ghost = seen(expected + 0.6 * expected[:, ::-1])
+    assert abs(ghost["mirror left to right"]) > 0.2 > abs(plain["mirror left to right"])
+
+
+def test_clouds_and_spots(plain):
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(7)
+    field = gaussian_filter(rng.standard_normal(SHAPE), 6)
+    cloudy = seen(level() * (1 + 0.25 * field / field.std()))
+    assert cloudy["correlation at 8"] > 0.05 > plain["correlation at 8"]
+    assert cloudy["variation at 16, inner"] > plain["variation at 16, inner"] + 0.2
+    spots = np.zeros(SHAPE)
+    spots[rng.integers(20, 220, 60), rng.integers(20, 240, 60)] = 1
+    sharp = seen(level() + 900 * gaussian_filter(spots, 0.8))
+    soft = seen(level() + 900 * gaussian_filter(spots, 0.8) + 4000 * gaussian_filter(spots, 5))
+    assert sharp["spots above 8"] > plain["spots above 8"] + 1
+    assert soft["around spots 8"] > sharp["around spots 8"] + 0.3
+
+
+def test_strength_is_that_of_counts(plain):
+    strong = seen(20 * level())
+    assert strong["log mean"] == pytest.approx(plain["log mean"] + np.log10(20), abs=0.02)
+
+
+def test_grey_ring_vectors_see_no_counts():
+    frame = np.random.default_rng(0).poisson(level())
+    found = grey_ring_vector(frame, CENTER)
+    assert found.shape == (1680,)
+    assert np.allclose(found, grey_ring_vector(1000 * frame, CENTER))
+    assert found.max() <= 255**2
+
+
+def test_what_rises_above_a_baseline():
+    x = np.arange(160.0)
+    smooth = 100 * np.exp(-x / 40) + 10
+    peak = smooth * (1 + 0.5 * np.exp(-(((x - 70) / 1.2) ** 2)))
+    excess = above_baseline(peak, 3)
+    assert excess.argmax() == 70
+    assert excess[70] == pytest.approx(0.5, rel=0.2)
+    assert np.abs(above_baseline(smooth, 3)[4:-4]).max() < 0.02
+
+
+def test_bad_input():
+    with pytest.raises(SettingsError):
+        frame_features(np.zeros((3, 4, 5)), (1.0, 1.0))
+    with pytest.raises(SettingsError):
+        frame_features(np.zeros((4, 5)), (1.0, 1.0), np.ones((4, 5), bool))
