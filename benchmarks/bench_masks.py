@@ -2,6 +2,7 @@
 
     pip install RobustGaussianFittingLibrary
     python benchmarks/bench_masks.py [--frames 200] [--bright 20]
+    python benchmarks/bench_masks.py --memory [--frames 200]
 
 One module of 512 x 128 pixels, uint16: a dark run (level 5000 ADU with 25 ADU between
 pixels, noise 10 ADU) and a bright one (20 photons of 60 ADU). Processor time of one thread,
@@ -11,15 +12,24 @@ the least of several runs:
 * *F2 + F3* mean and deviation over time, against NumPy as in the library's examples;
 * *plane* robust planes in 64 x 64 windows, against ``fitBackgroundTensor``;
 * *F6* ratio of signal to noise in 15 x 15 windows over all frames, against the same.
+
+``--memory`` makes masks from files of 4 modules with that number of frames and with ten times
+as many, each in a process of its own, and tells the most memory that either held.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from napari_xfelsort.core.masks.robust import SignalToNoise, fit_background, fit_values
@@ -74,12 +84,54 @@ def tell(name: str, ours: float, library: float) -> None:
     print(f"{name:22} {ours:10.2f} ms {library:10.1f} ms   {library / ours:8.1f} x faster")
 
 
+def write_run(path: Path, n_frames: int) -> None:
+    """A dark run of 4 modules in chunks of their own."""
+    one, _bright = module(50)
+    with h5py.File(path, "w") as file:
+        shape, chunks = (n_frames, 4, *SHAPE), (1, 1, *SHAPE)
+        data = file.create_dataset("data/data", shape, "u2", chunks=chunks, compression="lzf")
+        for start in range(0, n_frames, 50):
+            data[start : start + 50] = one[: n_frames - start, np.newaxis]
+
+
+def most_memory(path: Path) -> float:
+    """MiB of resident memory that making a mask adds at most, as this process sees it."""
+    import napari_xfelsort as xs
+    from napari_xfelsort.core.masks.make import make_mask
+
+    make_mask(xs.open_stack(str(path), dataset="/data/data").subset(range(8)))  # compiled
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    stack = xs.open_stack(str(path), dataset="/data/data")
+    make_mask(stack, stack, workers=1)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def tell_memory(n_frames: int) -> None:
+    """Memory for a run, and for one ten times as long."""
+    with tempfile.TemporaryDirectory() as folder:
+        for n in (n_frames, 10 * n_frames):
+            path = Path(folder) / f"{n}.h5"
+            write_run(path, n)
+            command = [sys.executable, __file__, "--measure", str(path)]
+            found = subprocess.run(command, check=True, capture_output=True, text=True)
+            print(f"{n:6} frames, {n * 4 * 2 * SHAPE[0] * SHAPE[1] / 2**20:8.0f} MiB: ", end="")
+            print(f"{float(found.stdout):6.0f} MiB more than before")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--bright", type=int, default=20, help="frames the library's F6 gets")
+    parser.add_argument("--memory", action="store_true", help="memory, for ever longer runs")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.measure is not None:
+        print(most_memory(options.measure))
+        return
+    if options.memory:
+        tell_memory(options.frames)
+        return
     import RobustGaussianFittingLibrary as library
 
     n = options.frames

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
 
 #: Bytes of frames that are worked on at once.
-BLOCK_BYTES = 64 * 1024**2
+BLOCK_BYTES = 16 * 1024**2
 #: Names that readers have for the memory cell of an event.
 _CELLS = ("cellId", "memoryCell")
 
