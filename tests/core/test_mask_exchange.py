@@ -34,8 +34,6 @@ def reasons(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", sorted(CONVENTIONS))
 def test_the_same_pixels_are_bad_after_a_round_trip(tmp_path, name, kind):
-    if kind == ".tif":
-        pytest.importorskip("tifffile")
     mask = PixelMask(reasons(7, 5))
     write_mask_as(mask, tmp_path / f"mask{kind}", name)
     back = read_mask_as(tmp_path / f"mask{kind}", name)
@@ -96,6 +94,26 @@ def test_fabio_reads_what_is_written_and_the_other_way_round(tmp_path):
     assert np.array_equal(read_mask_as(tmp_path / "f.edf", "pyfai").bad, mask.bad)
 
 
+def test_pyfai_masks_the_pixels_that_are_bad(tmp_path):
+    detectors = pytest.importorskip("pyFAI.detectors")
+    fabio = pytest.importorskip("fabio")
+    mask = PixelMask(reasons(9, 6))
+    write_mask_as(mask, tmp_path / "m.edf", "pyfai")
+    detector = detectors.Detector(1e-4, 1e-4, max_shape=(9, 6))
+    with fabio.open(str(tmp_path / "m.edf")) as image:
+        detector.mask = image.data
+    assert np.array_equal(detector.mask.astype(bool), mask.bad)
+
+
+@pytest.mark.parametrize("name", ["pyfai", "crystfel", "cheetah"])
+def test_a_tiff_is_read_by_pillow(tmp_path, name):
+    image = pytest.importorskip("PIL.Image")
+    mask = PixelMask(reasons(9, 6))
+    write_mask_as(mask, tmp_path / "m.tif", name)
+    with image.open(tmp_path / "m.tif") as picture:
+        assert np.array_equal(np.asarray(picture), encode(mask, name))
+
+
 def test_lines_for_crystfel_are_read_as_they_are_meant():
     panels = {"p0": panel(4, 3), "p1": panel(4, 3, (9, 0), 0.0, (0, 3))}
     panels["p1"] |= {"mask0_data": "/mask", "mask0_goodbits": 0, "mask0_badbits": 1}
@@ -112,7 +130,7 @@ def test_lines_for_crystfel_are_read_as_they_are_meant():
 
 
 @pytest.mark.parametrize("content", [b"", b"{\n", b"{\nDim_1 = 3 ;\n}\n", b"junk"])
-@pytest.mark.parametrize("kind", [".edf", ".npy", ".h5"])
+@pytest.mark.parametrize("kind", [".edf", ".npy", ".h5", ".tif"])
 def test_damaged_files_are_told(tmp_path, content, kind):
     path = tmp_path / f"mask{kind}"
     path.write_bytes(content)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.atomic import atomic_write
 from napari_xfelsort.core.errors import (
-    MissingDependencyError,
     OutputError,
     SettingsError,
     UnreadableFileError,
@@ -81,11 +80,9 @@ def read_mask_as(path: str | os.PathLike[str], name: str, dataset: str | None = 
         elif ending == ".npy":
             values = np.load(path, allow_pickle=False)
         elif ending in _TIFF:
-            values = np.asarray(_tifffile().imread(path))
+            values = _read_tiff(path)
         else:
             values = _read_edf(Path(path).read_bytes())
-    except MissingDependencyError:
-        raise
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise UnreadableFileError(f"The mask {path} cannot be read: {error}") from error
     return decode(values, name)
@@ -129,7 +126,7 @@ def write_mask_as(
             with open(temporary, "wb") as file:
                 np.save(file, values, allow_pickle=False)
         elif ending in _TIFF:
-            _tifffile().imwrite(temporary, picture)
+            _write_tiff(temporary, picture)
         else:
             Path(temporary).write_bytes(_edf(picture))
 
@@ -195,12 +192,16 @@ def _write_hdf5(path: Path, values: NDArray[Any], dataset: str) -> None:
             raise OutputError(f"No mask can be written to {dataset!r}: {error}") from error
 
 
-def _tifffile() -> Any:
-    try:
-        import tifffile
-    except ImportError as error:
-        raise MissingDependencyError("TIFF needs tifffile: pip install tifffile.") from error
-    return tifffile
+def _read_tiff(path: str | os.PathLike[str]) -> NDArray[Any]:
+    import tifffile
+
+    return np.asarray(tifffile.imread(path))
+
+
+def _write_tiff(path: Path, picture: NDArray[Any]) -> None:
+    import tifffile
+
+    tifffile.imwrite(path, picture)
 
 
 def _edf(values: NDArray[Any]) -> bytes:
