@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from programs import PATIENCE, end
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -132,12 +134,13 @@ def open_tab(folder: Path) -> Iterator[Tab]:
         f"--user-data-dir={folder / 'profile'}",
         "about:blank",
     ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, start_new_session=True, **pipes)
     loop = asyncio.new_event_loop()
     socket: Any = None
     try:
         port = _port(folder / "profile" / "DevToolsActivePort", process)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=60) as answer:
             pages = [page for page in json.load(answer) if page["type"] == "page"]
         address = pages[0]["webSocketDebuggerUrl"]
 
@@ -153,13 +156,12 @@ def open_tab(folder: Path) -> Iterator[Tab]:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(10)
-        process.kill()
-        process.wait()
+        end(process)
         loop.close()
 
 
 def _port(path: Path, process: subprocess.Popen[bytes]) -> int:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError, ValueError, IndexError):
             return int(path.read_text().split()[0])

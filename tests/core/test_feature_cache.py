@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import time
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +28,7 @@ from napari_xfelsort.core.features import FeatureExtractor, FeatureSettings, ext
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
+from programs import wait_for
 
 KINDS = ("pixels", "radial", "intensity", "peaks")
 
@@ -337,17 +337,14 @@ def test_stopping_ends_the_workers(run, monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         extract_stack(stack, range(60), extractor(stack), stop, workers=2)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        names = [
-            " ".join(p.cmdline())
-            for p in psutil.Process().children(recursive=True)
-            if p.is_running() and p.status() != psutil.STATUS_ZOMBIE
-        ]
-        if not any("spawn_main" in name for name in names):
-            return
-        time.sleep(0.1)
-    raise AssertionError(names)
+
+    def is_worker(process):
+        with suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+            ended = process.status() == psutil.STATUS_ZOMBIE
+            return not ended and "spawn_main" in " ".join(process.cmdline())
+        return False
+
+    wait_for(lambda: not any(map(is_worker, psutil.Process().children(recursive=True))))
 
 
 def test_workers_that_die(run, monkeypatch):
