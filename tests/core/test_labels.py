@@ -21,6 +21,7 @@ from napari_xfelsort.core.label_journal import HEADER, check_class_name
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
+from programs import program
 
 LINE = "2026-01-02T03:04:05.000006Z,{file},{event},{label},hand,\n"
 
@@ -217,16 +218,13 @@ for i in range(10**9):
 def test_kill_9_loses_at_most_the_label_being_written(tmp_path):
     for _ in range(3):
         start = len(LabelStore(tmp_path, "anna"))
-        labeller = subprocess.Popen(
-            [sys.executable, "-c", _LABEL_FOREVER, str(tmp_path)], stdout=subprocess.PIPE
-        )
-        assert labeller.stdout is not None
-        for _ in range(start + 5):
-            labeller.stdout.readline()
-        labeller.send_signal(signal.SIGKILL)
-        said = start + 5 + len(labeller.stdout.read().splitlines())
-        labeller.wait()
-        labeller.stdout.close()
+        command = [sys.executable, "-c", _LABEL_FOREVER, tmp_path]
+        with program(*command, stdout=subprocess.PIPE) as labeller:
+            for _ in range(start + 5):
+                labeller.stdout.readline()
+            labeller.send_signal(signal.SIGKILL)
+            said = start + 5 + len(labeller.stdout.read().splitlines())
+            labeller.wait()
         kept = len(LabelStore(tmp_path, "anna"))
         assert said <= kept <= said + 1
 
@@ -242,11 +240,9 @@ for i in range(100):
 
 
 def test_two_processes_of_one_labeller_do_not_tear_lines(tmp_path):
-    processes = [
-        subprocess.Popen([sys.executable, "-c", _LABEL_SOME, str(tmp_path), name])
-        for name in ("a.cxi", "b.cxi")
-    ]
-    assert [process.wait() for process in processes] == [0, 0]
+    command = [sys.executable, "-c", _LABEL_SOME, tmp_path]
+    with program(*command, "a.cxi") as one, program(*command, "b.cxi") as other:
+        assert [process.wait() for process in (one, other)] == [0, 0]
     store = LabelStore(tmp_path, "anna")
     assert store.warnings == []
     assert len(store) == 200
