@@ -133,6 +133,27 @@ def test_a_queue_that_refuses_jobs_is_told(tmp_path, slurm, monkeypatch):
         sort(stack_of(*sources()), MeanModel(), tmp_path / "out", cluster=cluster, **BLOCK)
 
 
+FROM_A_THREAD = """
+import signal, threading
+from napari_xfelsort.core.sorting import clusters
+before = signal.getsignal(signal.SIGINT)
+found = []
+thread = threading.Thread(target=lambda: found.append(clusters._jobqueue()))
+thread.start()
+thread.join()
+assert found[0].SLURMCluster
+assert signal.getsignal(signal.SIGINT) is before
+"""
+
+
+def test_jobqueue_leaves_ctrl_c_alone_and_comes_from_any_thread():
+    pytest.importorskip("dask_jobqueue", reason="needs the extra [cluster]")
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_A_THREAD], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 MPI_SCRIPT = """
     import sys
     sys.path.insert(0, {here!r})

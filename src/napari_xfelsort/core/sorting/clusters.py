@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+from unittest import mock
 
 from napari_xfelsort.core.errors import ClusterError, MissingDependencyError, SettingsError
 from napari_xfelsort.core.settings import Settings, setting
@@ -56,7 +58,7 @@ def start_cluster(settings: ClusterSettings, stack: ExitStack) -> Any:
 def _start_slurm(settings: ClusterSettings, stack: ExitStack) -> Any:
     from distributed import Client
 
-    jobqueue = _needed("dask_jobqueue", "dask-jobqueue")
+    jobqueue = _jobqueue()
     options: dict[str, Any] = {
         "queue": settings.queue,
         "cores": settings.cores,
@@ -150,6 +152,16 @@ def _start_mpi(stack: ExitStack) -> Any:
 
     join_mpi()
     return stack.enter_context(Client(set_as_default=False))
+
+
+def _jobqueue() -> Any:
+    """dask-jobqueue, without the handler of Ctrl-C that its import sets.
+
+    That handler would take the place of ours, and cannot be set at all when a thread is the
+    first to import it.
+    """
+    with mock.patch.object(signal, "signal"):
+        return _needed("dask_jobqueue", "dask-jobqueue")
 
 
 def _needed(module: str, package: str) -> Any:
