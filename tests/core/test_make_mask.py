@@ -13,8 +13,8 @@ from napari_xfelsort.core.errors import OutputError, SettingsError
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.masks.make import make_mask
-from napari_xfelsort.core.masks.modules import tiles_of
 from napari_xfelsort.core.masks.mask_file import write_mask
+from napari_xfelsort.core.masks.modules import tiles_of
 from napari_xfelsort.core.masks.settings import MaskReason, MaskSettings
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
@@ -100,26 +100,35 @@ def test_defects_of_every_kind_are_found_for_their_reason(made, strength, recall
     truth, mask = made[strength]
     for name, pixels in truth.planted.items():
         found = mask.reasons.ravel()[pixels] & np.uint8(REASONS[name]) != 0
-        least = min(recall, 0.99) if recall == 1 else recall
-        assert found.mean() >= least, name
-        assert mask.bad.ravel()[pixels].mean() >= recall - (recall == 1) * 0.004, name
+        assert found.mean() >= min(recall, 0.99), name
+        assert mask.bad.ravel()[pixels].mean() >= recall, name
     assert np.count_nonzero(mask.bad & truth.good) <= 1e-5 * truth.good.sum()
     assert np.array_equal(np.flatnonzero(~mask.dark_frames), truth.shifted)
 
 
-def test_the_papers_settings_find_what_the_library_finds():
-    # RobustGaussianFittingLibrary 0.2.5 has recalls of 0.008 to 0.044 at 8 deviations, and of
-    # 0.998 to 1 at 12; dead and stuck pixels are found by their noise.
-    weak = module(8)
-    mask = make_mask(weak.dark, weak.bright, **MaskSettings.paper().to_dict())
-    for name in ("hot", "cold", "noisy", "flicker", "light", "shade"):
-        assert mask.bad.ravel()[weak.planted[name]].mean() == pytest.approx(0.03, abs=0.03)
-    assert mask.bad.ravel()[weak.planted["stuck"]].all()
-    strong = module(12)
-    mask = make_mask(strong.dark, strong.bright, **MaskSettings.paper().to_dict())
-    for name in ("hot", "cold", "noisy", "flicker", "light", "shade"):
-        assert mask.bad.ravel()[strong.planted[name]].mean() >= 0.99
-    assert not (mask.bad & strong.good).any()
+#: Recalls of RobustGaussianFittingLibrary 0.2.5 with 8 for every lambda, by strength.
+LIBRARY = {
+    8: {"hot": 0.014, "cold": 0.008, "noisy": 0.037, "flicker": 0.037, "light": 0.044,
+        "shade": 0.021},
+    10: {"hot": 0.921, "cold": 0.907, "noisy": 0.936, "flicker": 0.938, "light": 0.745,
+         "shade": 0.744},
+    12: {"hot": 1, "cold": 1, "noisy": 0.998, "flicker": 0.998, "light": 0.998,
+         "shade": 0.998},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("strength", sorted(LIBRARY))
+def test_the_papers_settings_find_what_the_library_finds(made, strength):
+    truth = made[strength][0] if strength in made else module(strength)
+    mask = make_mask(truth.dark, truth.bright, **MaskSettings.paper().to_dict())
+    for name, recall in LIBRARY[strength].items():
+        found = mask.bad.ravel()[truth.planted[name]].mean()
+        # The library's planes are not refitted to the inliers: it finds fewer in the light.
+        more = 0.04 if strength == 8 else 1 - recall
+        assert recall - 0.04 <= found <= recall + more, name
+    # Dead and stuck pixels are found by their noise.
+    assert mask.bad.ravel()[truth.planted["stuck"]].all()
+    assert not (mask.bad & truth.good).any()
 
 
 def test_stuck_pixels_are_found_however_much_the_noise_varies():

@@ -63,9 +63,10 @@ def test_any_number_of_values_at_any_offset(n, offset):
     assert found.inliers > 0.98 * n
 
 
-def test_a_constant_has_scale_0_and_all_are_inliers():
-    found = fit_values(np.full(65_536, 12_345, np.uint16))
-    assert (found.mean, found.scale, found.inliers) == (12_345, 0, 65_536)
+@pytest.mark.parametrize("n", [40, 65_536, 10**7])
+def test_a_constant_has_scale_0_and_all_are_inliers(n):
+    found = fit_values(np.full(n, 12_345, np.uint16))
+    assert (found.mean, found.scale, found.inliers) == (12_345, 0, n)
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.1, 0.5])
