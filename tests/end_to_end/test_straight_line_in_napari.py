@@ -15,7 +15,7 @@ from napari_xfelsort.cli import app
 from napari_xfelsort.core.lists import read_list
 from napari_xfelsort.widgets.runs import runs_of
 
-N_LABELLED = 60
+N_LABELLED = 40
 PANEL = "p6a0"
 
 
