@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import napari_xfelsort as xs
-from napari_xfelsort.core.errors import ClusterError, SettingsError
+from napari_xfelsort.core.errors import ClusterError, SettingsError, UnreadableFileError
 from napari_xfelsort.core.masks.frames import Frames
 from napari_xfelsort.core.masks.make import make_mask
 from napari_xfelsort.core.masks.modules import modules_of
@@ -131,8 +131,29 @@ def test_worker_processes_give_the_same_bit_for_bit(wanted):
     assert counts[-1] == (80, 80)
 
 
+class Unreadable(ArraySource):
+    """Frames of which one cannot be read."""
+
+    def read(self, i, window=None, out=None):
+        if i == 7:
+            raise UnreadableFileError("Frame 7 of run.h5 cannot be read.")
+        return super().read(i, window, out)
+
+
+def test_a_scheduler_that_is_there(wanted):
+    from distributed import LocalCluster
+
+    stacks = [EventStack([ArraySource(f, "run.h5")]) for f in runs()]
+    kind = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with LocalCluster(processes=False, **kind) as cluster:
+        made = make_mask(*stacks, scheduler=cluster.scheduler_address)
+        assert np.array_equal(made.reasons, wanted.reasons)
+        with pytest.raises(UnreadableFileError, match="Frame 7"):
+            make_mask(EventStack([Unreadable(runs()[0])]), scheduler=cluster.scheduler_address)
+
+
 def test_where_work_runs_is_told_when_it_cannot():
-    dark = runs()[0]
+    dark = EventStack([ArraySource(runs()[0])])
     with pytest.raises(SettingsError, match="not both"):
         make_mask(dark, processes=2, scheduler="tcp://127.0.0.1:1")
     with pytest.raises(ClusterError, match="cannot be reached"):

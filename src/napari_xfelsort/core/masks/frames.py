@@ -61,6 +61,11 @@ class Frames:
         return np.concatenate([part.positions for part in self._parts] or [np.zeros(0, np.int64)])
 
     @property
+    def in_memory(self) -> bool:
+        """Whether nothing has to be read."""
+        return all(isinstance(part.source, np.ndarray) for part in self._parts)
+
+    @property
     def itemsize(self) -> int:
         """Bytes of a pixel."""
         return max(part.source.dtype.itemsize for part in self._parts)

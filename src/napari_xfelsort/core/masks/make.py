@@ -75,8 +75,8 @@ def make_mask(
     per_group : bool
         Keep the mask of each group, see `MaskGroups.reasons`.
     processes : int
-        Worker processes of this computer that read modules and groups in parallel; 0 to
-        work in this one. The mask does not depend on it.
+        Worker processes of this computer that read modules and groups of stacks in parallel;
+        0 to work in this one. Arrays are worked on here. The mask does not depend on it.
     scheduler : str, optional
         Address of a dask scheduler to use instead.
     partial : callable, optional

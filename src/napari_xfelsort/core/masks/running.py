@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from napari_xfelsort.core.errors import SettingsError
+from napari_xfelsort.core.errors import ClusterError, SettingsError
 from napari_xfelsort.core.masks.made import MadeMask
 from napari_xfelsort.core.masks.making import Collector, Found, Look, look_at
 
@@ -36,6 +36,8 @@ def run_looks(
     if processes and scheduler is not None:
         raise SettingsError("Give either a number of processes or a scheduler, not both.")
     counter = _Counter(looks, progress)
+    if looks and all(frames.in_memory for look in looks for frames in look.inputs.given()):
+        processes, scheduler = 0, None  # sending frames takes longer than looking at them
     done = (
         _elsewhere(looks, processes, scheduler, counter)
         if processes or scheduler is not None
@@ -116,9 +118,23 @@ def _by_client(
                 pending[future.key] = look
                 completed.add(future)
             future = next(completed)
-            look, found = pending.pop(future.key), future.result()
+        look = pending.pop(future.key)
+        found = _result(future, look)
         counter(frames_of(look))
         yield look, found, True
+
+
+def _result(future: Any, look: Look) -> list[Found]:
+    from distributed import KilledWorker
+
+    names = ", ".join(look.unit.names[:3])
+    if future.status == "cancelled":
+        raise ClusterError(f"The scheduler of the workers is gone; {names} was not finished.")
+    try:
+        found: list[Found] = future.result()
+    except KilledWorker as error:
+        raise ClusterError(f"The worker processes died on {names}; try fewer of them.") from error
+    return found
 
 
 def last_look(look: Look) -> list[Found]:
