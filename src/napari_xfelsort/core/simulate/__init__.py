@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+from napari_xfelsort.core.simulate.anomalies import (
+    AnomalySimulationSettings,
+    simulate_anomalies,
+    simulate_anomaly_event,
+    simulate_anomaly_pictures,
+)
+from napari_xfelsort.core.simulate.center_set import CenterSimulationSettings, simulate_center_set
 from napari_xfelsort.core.simulate.detector import SimulatedRun, simulate_detector
+from napari_xfelsort.core.simulate.scene import Scene, simulate_scene
 from napari_xfelsort.core.simulate.settings import DetectorSimulationSettings
 
-__all__ = ["DetectorSimulationSettings", "SimulatedRun", "simulate_detector"]
+__all__ = [
+    "AnomalySimulationSettings",
+    "CenterSimulationSettings",
+    "DetectorSimulationSettings",
+    "Scene",
+    "SimulatedRun",
+    "simulate_anomalies",
+    "simulate_anomaly_event",
+    "simulate_anomaly_pictures",
+    "simulate_center_set",
+    "simulate_detector",
+    "simulate_scene",
+]

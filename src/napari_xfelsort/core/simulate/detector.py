@@ -104,7 +104,7 @@ def simulate_detector(
     text = geometry_text(detector, settings.adu_per_ev)
     # Runs of one detector may share a folder's geometry.
     same_geometry = geometry.is_file() and geometry.read_text(encoding="utf-8") == text
-    _check_free((data, *lists, *(() if same_geometry else (geometry,))), overwrite)
+    check_free((data, *lists, *(() if same_geometry else (geometry,))), overwrite)
     try:
         (folder / "truth").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -118,8 +118,14 @@ def simulate_detector(
     return SimulatedRun(folder, data, geometry, *lists, good=tuple(good.tolist()))
 
 
-def _check_free(paths: tuple[Path, ...], overwrite: bool) -> None:
-    """Refuse before any work is done."""
+def check_free(paths: tuple[Path, ...], overwrite: bool) -> None:
+    """Refuse to replace files, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        If one of them exists and must not be replaced.
+    """
     for path in paths:
         if path.exists() and not overwrite:
             raise OutputError(

@@ -40,10 +40,11 @@ def geometry_text(detector: Detector, adu_per_ev: float) -> str:
         adu_per_ev=adu_per_ev,
         res=1.0 / detector.pixel_size,
     )
-    return "\n".join([head, *(_panel_text(p) for p in panels), _groups(detector)])
+    return "\n".join([head, *(panel_text(p) for p in panels), _groups(detector)])
 
 
-def _panel_text(panel: Panel) -> str:
+def panel_text(panel: Panel) -> str:
+    """The lines of one panel."""
     lines = {
         "min_fs": panel.min_fs,
         "max_fs": panel.max_fs,

@@ -8,10 +8,18 @@ from napari_xfelsort.core.simulate.anomalies.events import (
     simulate_anomaly_event,
 )
 from napari_xfelsort.core.simulate.anomalies.settings import AnomalySimulationSettings
+from napari_xfelsort.core.simulate.anomalies.writing import (
+    AnomalyRun,
+    simulate_anomalies,
+    simulate_anomaly_pictures,
+)
 
 __all__ = [
     "AnomalyEvent",
     "AnomalyMaker",
+    "AnomalyRun",
     "AnomalySimulationSettings",
+    "simulate_anomalies",
     "simulate_anomaly_event",
+    "simulate_anomaly_pictures",
 ]

@@ -35,7 +35,7 @@ WEAK_SPOTS, UNSURE_SPOTS, STRONG_SPOTS = (0.4, 3.0), (3.0, 6.0), (6.0, 60.0)
 ICE = ((0.3, 8.0), (0.05, 0.2))
 
 _TABLE = 1500
-_SETUP, _EVENT = 1, 2
+_SETUP, _EVENT, _PIXELS = 1, 2, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +128,22 @@ class AnomalyMaker:
         light[~plane.active] = 0.0
         image = np.minimum(random.poisson(light), 2**28).astype(np.int32)
         truth["artifact"] = spoil(random, state["artifact"], image, ground, typical)
-        known = _hot_pixels(random, image)
+        known = self._hot_pixels(random, i, image)
         image[~plane.active] = 0
         return AnomalyEvent(image, ~plane.active | known, labels, ground.optics, truth, light)
+
+    def _hot_pixels(
+        self, random: np.random.Generator, i: int, image: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        """A few pixels that are always hot, the same in all of a run; half of them are known."""
+        fixed = (0,) if self.settings.setups == "run" else (1, i)
+        places = np.random.default_rng((self.settings.seed, _PIXELS, *fixed))
+        number = int(places.poisson(1e-5 * image.size))
+        rows, columns = (places.integers(0, n, number) for n in image.shape)
+        image[rows, columns] = random.integers(1000, 60000, number)
+        known = np.zeros(image.shape, np.bool_)
+        known[rows[::2], columns[::2]] = True
+        return known
 
     def __iter__(self) -> Iterator[AnomalyEvent]:
         return (self.event(i) for i in range(self.settings.n_events))
@@ -228,13 +241,3 @@ def _crystal(
     spots[:, 2] = height * relative * np.sqrt(smooth[rows, columns])
     details.update(spots=len(spots), spot_height=height)
     return spots
-
-
-def _hot_pixels(random: np.random.Generator, image: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """A few pixels that are always hot; every other one is known."""
-    known = np.zeros(image.shape, np.bool_)
-    number = random.poisson(1e-5 * image.size)
-    rows, columns = (random.integers(0, n, number) for n in image.shape)
-    image[rows, columns] = random.integers(1000, 60000, number)
-    known[rows[::2], columns[::2]] = True
-    return known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,18 +36,23 @@ _FEW_PANELS = 4
 
 
 def detector_response(
-    random: np.random.Generator, state: int, ground: Ground
+    random: np.random.Generator,
+    state: int,
+    ground: Ground,
+    kinds: Sequence[str] | None = None,
 ) -> tuple[Map, dict[str, Any]]:
     """What every pixel makes of a photon, 1 on average, and what was drawn.
 
+    One or two of `KINDS` when visible, one when unsure, unless ``kinds`` names them.
     Amplifier offsets, which are counts and not gains, are told in ``quadrants`` of what
     was drawn; `quadrant_offsets` makes them.
     """
     plane = ground.plane
     spread = GOOD_SPREAD
     drawn: dict[str, Any] = {}
-    kinds: list[str] = []
-    if state != ABSENT:
+    if state == ABSENT:
+        kinds = ()
+    elif kinds is None:
         possible = [k for k in KINDS if k != "tile_gains" or plane.n_panels >= _FEW_PANELS]
         number = 2 if state == VISIBLE and random.random() < 0.4 else 1
         kinds = [str(k) for k in random.choice(possible, number, replace=False)]
