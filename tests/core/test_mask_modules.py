@@ -201,6 +201,9 @@ def test_groups_are_judged_by_another_lambda():
     again = make_mask(dark, groups=cell, mask_lambda=3.5)
     assert np.array_equal(made.with_lambda(3.5).reasons, again.reasons)
     assert made.with_lambda(3.5).groups is None
+    told = []
+    make_mask(dark, groups=cell, partial=lambda mask, names: told.append(names))
+    assert told == [("module 0",), ("module 1",)]  # when all groups are done
     assert made.groups.reasons is None
 
 

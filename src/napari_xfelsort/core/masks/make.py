@@ -15,7 +15,7 @@ from napari_xfelsort.core.masks.frames import Frames
 from napari_xfelsort.core.masks.grouping import groups_of
 from napari_xfelsort.core.masks.made import MadeMask
 from napari_xfelsort.core.masks.making import Collector, Inputs, Look, ordinary_sample
-from napari_xfelsort.core.masks.modules import Module, modules_of, units_of
+from napari_xfelsort.core.masks.modules import Module, Unit, modules_of, units_of
 from napari_xfelsort.core.masks.running import run_looks
 from napari_xfelsort.core.masks.settings import MaskSettings, MaskSource
 
@@ -82,7 +82,7 @@ def make_mask(
     partial : callable, optional
         Called with the mask so far and the names of the panels that were finished, in the
         calling thread; may raise to stop. Modules that storage keeps apart are finished one
-        by one, others together after each kind of frames.
+        by one, with all their groups; others together, after each kind of frames or group.
     **settings
         Fields of `MaskSettings`.
 
@@ -112,16 +112,14 @@ def make_mask(
     geometry = None if geometry is None else geometry.fit(shape)
     modules = modules_of(shape, geometry)
     units = units_of(shape, modules, all(each.apart(modules) for each in inputs.given()))
-    n_ordinary = 0
     labels, members = groups_of(groups, inputs)
-    looks, sources = [], _sources(shape, chosen, modules, geometry, bad, stacks)
-    for number, some in enumerate(members):
-        if some.ordinary is not None:
-            some = some.with_ordinary(
-                ordinary_sample(some.ordinary, units, chosen.ordinary_frames)
-            )
-            n_ordinary += len(some.ordinary or ())
-        looks += [Look(u, some, chosen, sources[u.window] != 0, number) for u in units]
+    members = [_sampled(each, units, chosen.ordinary_frames) for each in members]
+    n_ordinary = sum(len(each.ordinary or ()) for each in members)
+    sources = _sources(shape, chosen, modules, geometry, bad, stacks)
+    looks = []
+    for unit in units:
+        hidden = sources[unit.window] != 0
+        looks += [Look(unit, each, chosen, hidden, k) for k, each in enumerate(members)]
     collector = Collector(
         shape, chosen, sources, len(inputs.dark or ()), n_ordinary, labels, per_group
     )
@@ -155,6 +153,12 @@ def _inputs(
                 f"Frames of {every[0].raw_shape} were expected, not of {each.raw_shape}."
             )
     return Inputs(gain=tuple(stages), **frames)
+
+
+def _sampled(inputs: Inputs, units: Sequence[Unit], wanted: int) -> Inputs:
+    if inputs.ordinary is None:
+        return inputs
+    return inputs.with_ordinary(ordinary_sample(inputs.ordinary, units, wanted))
 
 
 def _sources(

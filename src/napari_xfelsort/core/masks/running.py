@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -43,12 +44,16 @@ def run_looks(
         if processes or scheduler is not None
         else _here(looks, workers, counter)
     )
+    left = Counter(look.unit.names for look in looks)
+    together = len(left) == 1
     for look, found, last in done:
+        names = look.unit.names
         collector.put(look, found)
         if last:
             collector.put_group(look, found)
-        if partial is not None:
-            partial(collector.mask(), look.unit.names)
+            left[names] -= 1
+        if partial is not None and (together or not left[names]):
+            partial(collector.mask(), names)
 
 
 class _Counter:
