@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
@@ -18,11 +21,23 @@ NAMES = [each.name for each in SHOWN]
 
 
 @pytest.fixture
+def dark_alone(own, tmp_path):
+    """Dark frames of the detector, while no run is open."""
+    from napari_xfelsort.readers import open_stack
+
+    return dark_frames(open_stack(str(own.data)).raw_shape, tmp_path)
+
+
+@pytest.fixture
 def dark(own_run, tmp_path):
     """A dark run of the detector, with a hot and a dead pixel."""
+    return dark_frames(own_run.stack.raw_shape, tmp_path)
+
+
+def dark_frames(shape, tmp_path):
     rng = np.random.default_rng(1)
-    frames = rng.normal(100, 5, (20, *own_run.stack.raw_shape)).astype(np.float32)
-    at = tuple(n // 2 for n in own_run.stack.raw_shape)
+    frames = rng.normal(100, 5, (20, *shape)).astype(np.float32)
+    at = tuple(n // 2 for n in shape)
     still = (*at[:-1], at[-1] + 3)
     frames[(slice(None), *at)] += 500
     frames[(slice(None), *still)] = 100
@@ -154,3 +169,159 @@ def test_bad_input_is_told(dock, own_run, tmp_path, qtbot):
     assert dock.make_page.form.settings() == MaskSettings.paper()
     dock.findChild(QLineEdit, "mask_lambda").setText("7")
     assert preset.currentIndex() == -1
+
+
+def test_lambda_is_judged_anew_without_reading(dock, own_run, dark, qtbot, monkeypatch):
+    finish(dock, "make", qtbot)
+    reads = []
+
+    def refuse(*arguments, **_):
+        reads.append(arguments)
+        raise AssertionError("frames were read again")
+
+    for kind in {type(source) for source in own_run.stack.sources}:
+        monkeypatch.setattr(kind, "read", refuse)
+        monkeypatch.setattr(kind, "read_many", refuse)
+    monkeypatch.setattr(h5py.File, "__init__", refuse)
+    dock.show_page("Make")
+    entered = dock.findChild(QLineEdit, "mask_lambda")
+    entered.selectAll()
+    qtbot.keyClicks(entered, "4.5")
+    assert dock.made.settings.mask_lambda == 4.5
+    assert dock.look_page.histogram.ranges == [(-4.5, 4.5)]
+    away = np.abs(dock.made.features["offset"].ratio) > 4.5
+    assert np.array_equal(dock.made.reasons & MaskReason.OFFSET != 0, away)
+    dock._use_lambda(9.0)  # as it is dragged
+    assert dock.findChild(QLineEdit, "mask_lambda").text() == "9"
+    away = np.abs(dock.made.features["offset"].ratio) > 9
+    assert np.array_equal(dock.made.reasons & MaskReason.OFFSET != 0, away)
+    assert not reads
+
+
+@pytest.fixture
+def halted(monkeypatch):
+    """Making halts when one panel is finished, until it is let go on or stopped."""
+    import napari_xfelsort.core.masks.make as making
+
+    make, go_on = making.make_mask, threading.Event()
+
+    def slowly(*arguments, partial, progress, **keywords):
+        def halting(mask, panels):
+            partial(mask, panels)
+            while not go_on.wait(0.02):
+                progress(1, 20)
+
+        return make(*arguments, partial=halting, progress=progress, **keywords)
+
+    monkeypatch.setattr(making, "make_mask", slowly)
+    yield go_on
+    go_on.set()
+
+
+def press(dock, name, qtbot):
+    widget = dock.findChild(QPushButton, name)
+    assert widget.isEnabled()
+    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
+
+
+def test_what_was_found_so_far_is_shown(dock, own_run, dark, halted, qtbot):
+    press(dock, "make", qtbot)
+    qtbot.waitUntil(lambda: layer(own_run) is not None, timeout=WAIT)
+    assert dock.made is None
+    assert not dock.findChild(QPushButton, "make").isEnabled()
+    assert "so far" in dock.message.text()
+    halted.set()
+    qtbot.waitUntil(lambda: dock.job is None, timeout=WAIT)
+    assert np.array_equal(shown(own_run), picture(own_run, dock.made))
+
+
+def test_cancel_keeps_nothing_and_says_so(dock, own_run, dark, halted, qtbot):
+    press(dock, "make", qtbot)
+    qtbot.waitUntil(lambda: layer(own_run) is not None, timeout=WAIT)
+    press(dock, "cancel", qtbot)
+    qtbot.waitUntil(lambda: dock.job is None, timeout=WAIT)
+    assert dock.message.text() == "Stopped; nothing was kept."
+    assert dock.made is None
+    assert layer(own_run) is None
+    assert dock.findChild(QPushButton, "make").isEnabled()
+
+
+def test_a_clicked_pixel_tells_why_and_shows_its_values(dock, viewer, own_run, dark, qtbot):
+    finish(dock, "make", qtbot)
+    _, frames, hot, _ = dark
+    geometry = own_run.stack.geometry
+    picture = geometry.picture_points(np.array([float(hot[-1])]), np.array([float(hot[0])]))[0]
+    panel = dock.look_page.pixel
+
+    def click(row, column, moved=0):
+        event = SimpleNamespace(type="mouse_press", button=1, position=(0, row, column))
+        event.pos = np.array([100, 100])
+        generator = panel._on_press(viewer, event)
+        next(generator)
+        event.pos, event.type = np.array([100 + moved, 100]), "mouse_release"
+        next(generator, None)
+
+    click(*picture, moved=40)  # the picture was moved, no pixel meant
+    assert panel.pixel is None
+    click(*picture)
+    assert panel.pixel == hot
+    qtbot.waitUntil(lambda: bool(panel.traces), timeout=WAIT)
+    np.testing.assert_array_equal(panel.traces["dark"].values, frames[(slice(None), *hot)])
+    assert list(panel.traces) == ["dark"]
+    text = dock.findChild(QLabel, "pixel").text()
+    assert "its mean in the dark is off that of its neighbours" in text
+    ratio = dock.made.features["offset"].ratio[hot]
+    assert f"{ratio:+.1f}" in text
+    assert f"{abs(ratio) / 6:.2f}" in text
+    # Another pixel meanwhile: the last one counts.
+    other = (hot[0] - 5, hot[1])
+    panel.show_pixel(other)
+    panel.show_pixel(hot)
+    qtbot.waitUntil(lambda: bool(panel.traces) and not panel.busy, timeout=WAIT)
+    np.testing.assert_array_equal(panel.traces["dark"].values, frames[(slice(None), *hot)])
+    dock.show_page("Edit")
+    assert panel.paused
+
+
+def test_without_a_run_the_frames_are_shown(viewer, own, dark_alone, qtbot):
+    made = MaskDock(viewer)
+    qtbot.addWidget(made, before_close_func=lambda dock: dock.release())
+    made.show()
+    made.findChild(QComboBox, "dark_source").setCurrentIndex(1)
+    made.findChild(QComboBox, "bright_source").setCurrentIndex(0)
+    finish(made, "make", qtbot)
+    assert "No run is open" in made.message.text()
+    made.findChild(QComboBox, "dark_source").setCurrentIndex(2)
+    made.findChild(QLineEdit, "dark_files").setText(str(dark_alone[0]))
+    made.findChild(QLineEdit, "geometry").setText(str(own.geometry))
+    finish(made, "make", qtbot)
+    run = made.runs.active
+    assert len(run) == 20
+    assert run.stack.geometry is not None
+    assert made.made.reasons[dark_alone[2]] & MaskReason.OFFSET
+    assert layer(run) is not None
+
+
+def test_ordinary_frames_and_gain_stages(dock, own_run, dark, tmp_path, qtbot):
+    shape = own_run.stack.raw_shape
+    rng = np.random.default_rng(4)
+    levels = [rng.normal(100 * (k + 1), 3, (12, *shape)).astype(np.float32) for k in range(2)]
+    levels[1][:, 7, 9] = levels[0][:, 7, 9]  # its stages are one
+    for k, frames in enumerate(levels):
+        with h5py.File(tmp_path / f"gain{k}.h5", "w") as file:
+            file["/entry_1/data_1/data"] = frames * 0
+            file["/entry_1/gain"] = frames
+        dock.findChild(QComboBox, f"gain_{k}_source").setCurrentIndex(2)
+        dock.findChild(QLineEdit, f"gain_{k}_files").setText(str(tmp_path / f"gain{k}.h5"))
+        dock.findChild(QLineEdit, f"gain_{k}_dataset").setText("/entry_1/gain")
+    dock.findChild(QComboBox, "dark_source").setCurrentIndex(0)
+    finish(dock, "make", qtbot)
+    assert dock.made.reasons[7, 9] & MaskReason.GAIN_SEPARATION
+    for k in range(2):
+        dock.findChild(QComboBox, f"gain_{k}_source").setCurrentIndex(0)
+    dock.findChild(QComboBox, "ordinary_source").setCurrentIndex(2)
+    dock.findChild(QLineEdit, "ordinary_files").setText(str(dark[0]))
+    finish(dock, "make", qtbot)
+    assert dock.made.n_ordinary == 20
+    assert dock.made.bad[dark[2]]
+    assert "ordinary" in dock.message.text()
