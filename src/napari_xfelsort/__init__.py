@@ -12,6 +12,7 @@ from typing import Any
 __version__ = "0.1.0.dev0"
 
 _WHERE = {
+    "CenterResult": "core.center",
     "EventId": "core.events",
     "EventSource": "core.source",
     "EventStack": "core.stack",
@@ -24,6 +25,7 @@ _WHERE = {
     "XfelsortError": "core.errors",
     "compare": "core.learning.comparison",
     "export": "core.export",
+    "find_center": "core.center",
     "fit_profiles": "core.profiles",
     "load_model": "core.model",
     "make_mask": "core.masks.make",

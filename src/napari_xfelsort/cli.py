@@ -12,6 +12,7 @@ import typer
 
 from napari_xfelsort import (
     __version__,
+    _cli_center,
     _cli_demo,
     _cli_export,
     _cli_info,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.command()(_cli_info.info)
 app.command()(_cli_view.view)
+app.command()(_cli_center.center)
 app.command(cls=ManyValuesCommand)(_cli_label.label)
 app.command()(_cli_profile.profile)
 app.command()(_cli_mask.mask)

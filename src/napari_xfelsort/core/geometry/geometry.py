@@ -100,6 +100,11 @@ class Geometry(Picture):
         """
         return cls(describe_single_panel(shape, pixel_size, beam_center, distance, photon_energy))
 
+    @property
+    def text(self) -> str | None:
+        """The CrystFEL file that it was read from, as it stands; None if made otherwise."""
+        return self._description.text
+
     def to_crystfel(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write a CrystFEL geometry file; one that was read is written as it was.
 

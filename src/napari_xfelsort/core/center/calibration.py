@@ -1,0 +1,50 @@
+"""How sure an answer is: all constants that were set on simulated frames, in one place.
+
+They were set on seeds 5000 to 5399 of `simulate_scene` (1024 x 1024, regime wide) and
+checked on others; `benchmarks/bench_center.py` measures them anew.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from napari_xfelsort.core.center.radial import RadialFit
+from napari_xfelsort.core.center.search import Search
+
+#: The uncertainty is this times the jackknife's error, ...
+JACKKNIFE = 5.0
+#: ... this times the error for independent cells, ...
+INDEPENDENT = 3.0
+#: ... and this share of the longer side, added in squares.
+FLOOR = 0.0012
+#: Answers that are less certain than this share of the side are not given.
+LIMIT = 0.03
+#: Nor those whose cost for a cell is less than this below that of a rival elsewhere.
+LEAD = 0.012
+
+
+def uncertainty(fit: RadialFit, side: float) -> float:
+    """Distance in pixels within which the centre is for about 19 frames of 20."""
+    shared = float(np.trace(fit.jackknife))
+    alone = float(np.trace(fit.covariance))
+    total = JACKKNIFE**2 * shared + INDEPENDENT**2 * alone + (FLOOR * side) ** 2
+    return math.sqrt(total) if total >= 0 else math.nan
+
+
+def lead(found: Search) -> float:
+    """By how much the cost for a cell is below that of the best rival elsewhere."""
+    if found.rival is None:
+        return math.inf
+    return (found.rival.cost - found.halfway.cost) / len(found.halfway.cells)
+
+
+def doubt(found: Search, expected: float, side: float) -> str:
+    """Why an answer should not be given, as a sentence; empty if it should."""
+    if expected > LIMIT * side:
+        return f"The centre is known to {expected:.0f} pixels only."
+    if lead(found) < LEAD:
+        y, x = found.rival.center if found.rival is not None else (math.nan, math.nan)
+        return f"Another centre, at row {y:.0f} and column {x:.0f}, explains the frame as well."
+    return ""
