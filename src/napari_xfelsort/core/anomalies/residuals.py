@@ -111,7 +111,7 @@ class Residuals:
         middle = np.where(self.rings["median"] > 2, self.rings["median"], _cut_mean(self.rings))
         self.profile, self.spreads = middle, np.maximum(spread, 1e-6)
         self.level = self._at_pixels(self.profile)
-        self.spread = self._at_pixels(self.spreads)
+        self.spread = np.maximum(self._at_pixels(self.spreads), np.float32(1e-6))
         away = np.where(self.good, values - self.level, 0)
         self.away = away.astype(np.float32)
         self.score = np.clip(away / self.spread, -6, 12).astype(np.float32)
