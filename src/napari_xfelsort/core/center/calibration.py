@@ -1,7 +1,7 @@
 """How sure an answer is: all constants that were set on simulated frames, in one place.
 
-They were set on seeds 5000 to 5399 of `simulate_scene` (1024 x 1024, regime wide) and
-checked on others; `benchmarks/bench_center.py` measures them anew.
+They were set on seeds 5000 to 5399 of `simulate_scene` (1024 x 1024, regime wide);
+they were not checked on other seeds yet.
 """
 
 from __future__ import annotations
