@@ -171,18 +171,26 @@ def test_bad_input_is_told(dock, own_run, tmp_path, qtbot):
     assert preset.currentIndex() == -1
 
 
+def refuse_in_this_thread(monkeypatch, kind, name, refused):
+    """Let ``kind.name`` fail where a dock's slot calls it; the viewer's own jobs go on."""
+    method = getattr(kind, name)
+
+    def guarded(*arguments, **keywords):
+        if threading.current_thread() is threading.main_thread():
+            refused.append(arguments)
+            raise AssertionError("frames were read again")
+        return method(*arguments, **keywords)
+
+    monkeypatch.setattr(kind, name, guarded)
+
+
 def test_lambda_is_judged_anew_without_reading(dock, own_run, dark, qtbot, monkeypatch):
     finish(dock, "make", qtbot)
     reads = []
-
-    def refuse(*arguments, **_):
-        reads.append(arguments)
-        raise AssertionError("frames were read again")
-
     for kind in {type(source) for source in own_run.stack.sources}:
-        monkeypatch.setattr(kind, "read", refuse)
-        monkeypatch.setattr(kind, "read_many", refuse)
-    monkeypatch.setattr(h5py.File, "__init__", refuse)
+        refuse_in_this_thread(monkeypatch, kind, "read", reads)
+        refuse_in_this_thread(monkeypatch, kind, "read_many", reads)
+    refuse_in_this_thread(monkeypatch, h5py.File, "__init__", reads)
     dock.show_page("Make")
     entered = dock.findChild(QLineEdit, "mask_lambda")
     entered.selectAll()
