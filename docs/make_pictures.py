@@ -50,6 +50,7 @@ class Tour:
     def go(self) -> None:
         """From an opened run to sorted lists."""
         self.browse()
+        self.center()
         self.label()
         self.rule()
         self.profile()
@@ -65,6 +66,15 @@ class Tour:
         self.viewer.cursor.position = (12, 74.0, 232.0)
         dock.data_section.collapse(animate=False)
         self.picture("browse")
+
+    def center(self) -> None:
+        """The beam centre found in the mean of many events, with its radial profile."""
+        dock = self.dock("Beam centre")
+        dock.form.kind.setCurrentIndex(dock.form.kind.findData("mean"))
+        dock.form.find_button.click()
+        self.wait(lambda: dock.job is None and not dock.live.busy)
+        self.picture("center")
+        dock.overlay.remove()
 
     def label(self) -> None:
         """Labels by keys."""
