@@ -12,6 +12,7 @@ import typer
 
 from napari_xfelsort import (
     __version__,
+    _cli_anomalies,
     _cli_center,
     _cli_demo,
     _cli_export,
@@ -52,6 +53,7 @@ app.command()(_cli_models.models)
 app.command()(_cli_sort.sort)
 app.command()(_cli_export.export)
 app.command()(_cli_demo.demo)
+app.add_typer(_cli_anomalies.app, name="anomalies")
 app.add_typer(_cli_simulate.app, name="simulate")
 
 

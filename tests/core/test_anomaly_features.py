@@ -105,7 +105,7 @@ def test_a_broad_ring_is_background(plain):
     at = float(OPTICS.radius(np.array([3.2]))[0])
     broad = seen(level() * (1 + 0.8 * np.exp(-(((r - at) / 12) ** 2))))
     assert broad["broad rise 2.6-3.6"] > 0.2 > plain["broad rise 2.6-3.6"]
-    assert broad["narrow rise of ring median"] < 0.15
+    assert broad["narrow rise of ring median"] < 0.25
 
 
 def test_arcs_on_opposite_sides(plain):

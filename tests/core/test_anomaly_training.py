@@ -52,7 +52,7 @@ def test_the_grids_are_those_of_the_paper():
 def test_more_neighbours_than_events_are_cut():
     matrix, labels, _ = data(12)
     fitted = fit_learner("k_nearest_neighbours", {"n_neighbors": 50}, matrix, labels[:, 0], 0)
-    assert fitted.n_neighbors == 12
+    assert fitted[-1].n_neighbors == 12
 
 
 def test_validation_holds_whole_groups_and_all_classes():

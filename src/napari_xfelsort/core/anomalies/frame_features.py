@@ -15,7 +15,7 @@ from napari_xfelsort.core.anomalies.pattern_features import (
     spot_features,
 )
 from napari_xfelsort.core.anomalies.profile_features import level_features, ring_features
-from napari_xfelsort.core.anomalies.residuals import Optics, Residuals
+from napari_xfelsort.core.anomalies.residuals import GROUPS, Optics, Residuals
 from napari_xfelsort.core.representations import frame_table, grey_picture
 
 _KINDS = (
@@ -70,5 +70,5 @@ def grey_ring_vector(
     and scaled to 0..255; shape (1680,).
     """
     grey = grey_picture(frame, mask)
-    table = frame_table(grey.shape, center, mask)
+    table = frame_table(grey.shape, center, mask, groups=GROUPS)
     return np.nan_to_num(table.ring_vector(grey)).astype(np.float32).ravel()

@@ -74,19 +74,19 @@ def positive_scores(fitted: Any, matrix: NDArray[np.float32]) -> NDArray[np.floa
 def _svm(seed: int, n: int) -> Any:
     from sklearn.svm import LinearSVC
 
-    return LinearSVC(random_state=seed)
+    return _as_they_are(LinearSVC(random_state=seed))
 
 
 def _naive_bayes(seed: int, n: int) -> Any:
     from sklearn.naive_bayes import GaussianNB
 
-    return GaussianNB()
+    return _as_they_are(GaussianNB())
 
 
 def _nearest_neighbours(seed: int, n: int) -> Any:
     from sklearn.neighbors import KNeighborsClassifier
 
-    return KNeighborsClassifier(algorithm="brute")
+    return _as_they_are(KNeighborsClassifier(algorithm="brute"))
 
 
 def _random_forest(seed: int, n: int) -> Any:
@@ -116,6 +116,14 @@ def _gradient_boosting(seed: int, n: int) -> Any:
         class_weight="balanced",
         random_state=seed,
     )
+
+
+def _as_they_are(classifier: Any) -> Any:
+    """Features that are not scaled, in the form in which model files have classifiers."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(with_mean=False, with_std=False), classifier)
 
 
 _MAKERS: dict[str, Callable[[int, int], Any]] = {

@@ -162,19 +162,20 @@ def artifact_features(left: Residuals) -> dict[str, float]:
 
 def cloud_features(left: Residuals) -> dict[str, float]:
     """How residuals vary on all scales and with distance; what is around spots."""
-    from scipy.ndimage import uniform_filter
-
     found: dict[str, float] = {}
     cut = np.clip(left.score, -2.5, 2.5)
     weight = left.good.astype(np.float32)
     radius = left.places.away / max(float(left.places.away.max()), 1.0)
     zones = {"inner": (radius > 0.1) & (radius < 0.35), "outer": (radius >= 0.35) & (radius < 0.8)}
+    sums = [_corner_sums(each) for each in (weight, cut * weight)]
     for size in _SCALES:
-        total = uniform_filter(weight, size, mode="constant")
-        use = total > 0.8
-        mean = uniform_filter(cut * weight, size, mode="constant") / np.maximum(total, 0.1)
+        step = max(1, size // 2)
+        total, mean = (_box_means(each, size, step) for each in sums)
+        mean /= np.maximum(total, 0.1)
+        half = size // 2
+        rows, columns = (slice(half, half + n * step, step) for n in mean.shape)
         for name, zone in zones.items():
-            own = mean[use & zone]
+            own = mean[(total > 0.8) & zone[rows, columns]]
             spread = float(own.std()) if own.size > 9 else 0.0
             found[f"variation at {size}, {name}"] = float(np.log10(1e-3 + spread * size))
             q = np.percentile(own, (2, 98)) if own.size > 9 else (0.0, 0.0)
@@ -254,17 +255,14 @@ def _friedel(left: Residuals, cut: NDArray[np.float32]) -> dict[str, float]:
 
     found = {}
     shape = cut.shape
-    y = np.rint(2 * left.center[0] - np.arange(shape[0])).astype(int)
-    x = np.rint(2 * left.center[1] - np.arange(shape[1])).astype(int)
+    y = np.rint(2 * left.center[0] - np.arange(0, shape[0], 2)).astype(int)
+    x = np.rint(2 * left.center[1] - np.arange(0, shape[1], 2)).astype(int)
     rows, columns = (y >= 0) & (y < shape[0]), (x >= 0) & (x < shape[1])
+    turned = np.ix_(np.clip(y, 0, shape[0] - 1), np.clip(x, 0, shape[1] - 1))
+    both = left.good[::2, ::2] & rows[:, np.newaxis] & columns & left.good[turned]
     for size in (3, 9, 19):
         smooth = uniform_filter(cut, size)
-        there = left.good & rows[:, np.newaxis] & columns
-        found[f"opposite at {size}"] = 0.0
-        if there.any():
-            turned = smooth[np.clip(y, 0, shape[0] - 1)][:, np.clip(x, 0, shape[1] - 1)]
-            also = left.good[np.clip(y, 0, shape[0] - 1)][:, np.clip(x, 0, shape[1] - 1)]
-            found[f"opposite at {size}"] = _correlation(smooth, turned, there & also)
+        found[f"opposite at {size}"] = _correlation(smooth[::2, ::2], smooth[turned], both)
     return found
 
 
@@ -275,6 +273,23 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32], use: NDArray[np
     x, y = x - x.mean(), y - y.mean()
     size = float(np.sqrt((x * x).sum() * (y * y).sum()))
     return float((x * y).sum() / size) if size > 0 else 0.0
+
+
+def _corner_sums(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Sums of all above and to the left."""
+    sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
+    np.cumsum(values, axis=0, out=sums[1:, 1:], dtype=np.float64)
+    np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
+    return sums
+
+
+def _box_means(sums: NDArray[np.float64], size: int, step: int) -> NDArray[np.float64]:
+    """Means of squares of a size, one every few pixels, from `_corner_sums`."""
+    if min(sums.shape) <= size:
+        return np.zeros((1, 1))
+    below, above = slice(size, None, step), slice(0, -size, step)
+    total = sums[below, below] - sums[above, below] - sums[below, above] + sums[above, above]
+    return np.asarray(total / size**2)
 
 
 def _longest_run(what: NDArray[np.bool_], axis: int) -> float:

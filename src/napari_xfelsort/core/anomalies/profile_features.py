@@ -12,7 +12,7 @@ ICE = {3.90: 1.0, 3.67: 0.75, 3.44: 0.55, 2.67: 0.25, 2.25: 0.45, 2.07: 0.35, 1.
 ICE |= {1.92: 0.15, 1.88: 0.1, 1.72: 0.1, 1.52: 0.08}
 #: Parts that profiles are told in, and widths (in rings) of what rises above the background.
 _PARTS = 16
-_WIDTHS = {"narrow": 2, "wide": 5, "broad": 14}
+_WIDTHS = {"narrow": 3, "wide": 8, "broad": 21}
 _SCALES = np.exp(np.linspace(np.log(0.25), np.log(2.5), 120))
 
 
@@ -50,7 +50,7 @@ def ring_features(left: Residuals) -> dict[str, float]:
         profile = _known(left.rings[name], seen)
         for width, rings in _WIDTHS.items():
             excess = above_baseline(profile, rings)
-            excess[: 4 if rings < 10 else 8] = 0  # the beam itself
+            excess[: 6 if rings < 10 else 12] = 0  # the beam itself
             k = int(excess.argmax())
             found[f"{width} rise of ring {name}"] = float(excess[k])
             found[f"radius of {width} rise of ring {name}"] = k / RINGS
@@ -58,7 +58,7 @@ def ring_features(left: Residuals) -> dict[str, float]:
     noise = _ring_noise(left)
     for name in ("mean", "p95"):
         excess = above_baseline(_known(left.rings[name], seen), _WIDTHS["narrow"])
-        excess[:4] = 0
+        excess[:6] = 0
         score = excess / noise
         found[f"significance of narrow rings {name}"] = float(score.max())
         found[f"narrow rings {name}"] = float((score > 5).sum())
@@ -100,7 +100,7 @@ def _ice(
     spacings = np.array(list(ICE.keys()))
     radii = left.places.radii
     score = np.minimum(excess / noise, 50.0)
-    off = np.median(np.sort(score)[-40:])
+    off = np.median(np.sort(score)[-60:])
 
     def match(at: NDArray[np.float64]) -> tuple[float, float]:
         inside = np.isfinite(at) & (at > radii[3]) & (at < radii[-1])

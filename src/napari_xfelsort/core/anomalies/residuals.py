@@ -17,11 +17,11 @@ from napari_xfelsort.core.representations.frame_table import (
     frame_table,
     kept,
 )
-from napari_xfelsort.core.representations.rings import VECTOR_STATISTICS, BinTable
+from napari_xfelsort.core.representations.rings import VECTOR_STATISTICS
 
 #: Frames are averaged to at most this side before features are taken.
 WORK_SIDE = 640
-RINGS, GROUPS = 160, 8
+RINGS, GROUPS = 240, 8
 BANDS, DIRECTIONS = 48, 72
 _MIDDLE = 3.2897072539029444  # from the 5th to the 95th percentile of a normal distribution
 
@@ -167,7 +167,7 @@ class _Places:
         if bad is not None:
             self.band[bad] = -1
         self.radii = low + (np.arange(RINGS) + 0.5) * self.width
-        self.table_counts = BinTable(self.table.index, RINGS).counts
+        self.table_counts = self.table.counts
         self.seen = self.table_counts > 0
 
 

@@ -49,6 +49,8 @@ class AnomalyModel:
     metrics : dict
         `evaluate_labels` of the validation share, which has chosen parameters and
         thresholds and so is judged too well; and ``parameters`` of each class.
+    provenance : dict
+        What it was made from, for people.
     """
 
     class_names: tuple[str, ...]
@@ -59,6 +61,7 @@ class AnomalyModel:
     learners: tuple[str, ...]
     thresholds: NDArray[np.float64]
     metrics: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     def probabilities(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of each class for events with features (events, features); shape (events, classes).
@@ -92,6 +95,7 @@ def train_anomalies(
     groups: ArrayLike | None = None,
     learner: str = "best",
     validation_share: float = 0.2,
+    validation: ArrayLike | None = None,
     tune_thresholds: bool | None = None,
     feature_names: Sequence[str] = (),
     seed: int = 0,
@@ -117,6 +121,8 @@ def train_anomalies(
         One of `LEARNERS`, or ``best``.
     validation_share : float
         Share of the events that chooses.
+    validation : array_like of bool, shape (events,), optional
+        The events that choose, where the caller knows better.
     tune_thresholds : bool, optional
         Whether thresholds make F1 as large as can be on the validation share, or are 0.5.
         The learners of the paper have 0.5 when omitted, ours are tuned.
@@ -144,17 +150,17 @@ def train_anomalies(
     if given is None:
         raise TrainingError(f"The learner {learner} needs features of the kind {features}.")
     matrix, truth, groups_ = _checked(given, labels, class_names, groups)
-    validation = validation_events(truth, groups_, validation_share, seed)
+    held = _held(truth, groups_, validation_share, validation, seed)
     tuned = learner == "best" or features != "ring_vector"
     tuned = tuned if tune_thresholds is None else tune_thresholds
     chosen: list[_Chosen] = []
     for k in range(len(class_names)):
-        chosen.append(_choose(which, matrix, truth[:, k], validation, tuned, seed))
+        chosen.append(_choose(which, matrix, truth[:, k], held, tuned, seed))
         if progress is not None:
             progress(k + 1, len(class_names))
     scores = np.stack([each.scores for each in chosen], axis=1)
     thresholds = np.array([each.threshold for each in chosen])
-    metrics = evaluate_labels(truth[validation], scores >= thresholds, class_names, scores)
+    metrics = evaluate_labels(truth[held], scores >= thresholds, class_names, scores)
     metrics["parameters"] = {
         name: {"learner": each.learner, **each.parameters}
         for name, each in zip(class_names, chosen, strict=True)
@@ -248,6 +254,26 @@ def validation_events(
             "sides; label more files, or leave out classes that are only in one."
         )
     return np.asarray(np.isin(number, best))
+
+
+def _held(
+    truth: NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    share: float,
+    given: ArrayLike | None,
+    seed: int,
+) -> NDArray[np.bool_]:
+    if given is None:
+        return validation_events(truth, groups, share, seed)
+    held = np.asarray(given, bool)
+    if held.shape != (len(truth),):
+        raise TrainingError(f"Validation of shape {held.shape} does not fit {len(truth)} events.")
+    for part in (truth[held], truth[~held]):
+        if not len(part) or not part.any(axis=0).all() or part.all(axis=0).any():
+            raise TrainingError(
+                "Events with and without every class must be on both sides of the validation."
+            )
+    return held
 
 
 def _checked(

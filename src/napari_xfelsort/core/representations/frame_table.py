@@ -73,6 +73,11 @@ class FrameTable:
         sector = sector_numbers(*np.broadcast_arrays(y, x))
         self._azimuth = AzimuthTable(index, self.radii, sector, panel_cells(used), groups)
 
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Pixels of each ring."""
+        return self._azimuth.rings.counts
+
     def ring_vector(
         self, frame: NDArray[Any], beam_stop_sigma: float = 4.0
     ) -> NDArray[np.float64]:

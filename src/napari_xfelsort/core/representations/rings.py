@@ -84,7 +84,8 @@ class BinTable:
         used = np.flatnonzero(flat >= 0)
         own = flat[used]
         self.n = n
-        self.order = used[np.argsort(own, kind="stable")].astype(np.int32)
+        key = own.astype(np.uint16) if n < 2**16 else own  # short ones are sorted faster
+        self.order = used[np.argsort(key, kind="stable")].astype(np.int32)
         self.starts = np.zeros(n + 1, np.int64)
         np.cumsum(np.bincount(own, minlength=n), out=self.starts[1:])
 
