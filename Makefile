@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 OUT ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test search lint format bench clean
 
 help:
 	@echo "make demo    set up, then simulate, label, train and sort (writes xfelsort-demo/)"
 	@echo "make test    set up, then run all tests on a virtual display"
+	@echo "make search  look for new examples that property tests fail on"
 	@echo "make lint    style and types"
 	@echo "make format  put the style right"
 	@echo "make bench   benchmarks against named references"
@@ -30,6 +31,9 @@ test: $(VENV)/.installed-dev
 	tools/install-system-packages
 	tools/install-system-packages chromium
 	tools/with-display $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+search: $(VENV)/.installed-dev
+	tools/with-display $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=search $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

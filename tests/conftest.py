@@ -10,8 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from programs import PATIENCE
+
+#: The same examples each time, so that a test run tells of the change and not of chance, and no
+#: limit of time on a busy machine. ``make search`` looks for new examples.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile("repeatable")
 
 #: Modules outside of `widgets` and `end_to_end` whose tests start processes or threads.
 WITH_PROCESSES = {

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from learning_cases import labelled_run
 
@@ -165,6 +165,7 @@ def test_one_of_three_classes_against_the_rest():
     st.floats(0.1, 10),
     st.floats(0.1, 10),
 )
+@example([(0.0, False), (5e-324, True)], 1.0, 1.0)  # with no number between them
 def test_no_threshold_costs_less(pairs, cost_false, cost_lost):
     scores = np.array([score for score, _ in pairs])
     positive = np.array([label for _, label in pairs])

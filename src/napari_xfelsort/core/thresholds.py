@@ -151,5 +151,6 @@ def _counts(
 
 def _middle(candidates: NDArray[np.float64], k: int) -> float:
     """Halfway to the next lower score: the same decisions, the widest margin."""
-    below = candidates[k - 1] if k else 0.0
-    return float((candidates[k] + below) / 2)
+    score, below = float(candidates[k]), float(candidates[k - 1]) if k else 0.0
+    middle = (score + below) / 2
+    return middle if not k or middle > below else score  # no number lies between them
