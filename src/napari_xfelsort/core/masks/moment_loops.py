@@ -10,14 +10,30 @@ from numpy.typing import NDArray
 from napari_xfelsort.core.masks.compiled_loops import exact
 
 #: Pixels whose sums stay in the nearest cache while frames go by.
-_BLOCK = 4096
+_BLOCK = 2048
 _INT32 = 2**31 - 1
+
+
+@exact
+def four(
+    line: NDArray[Any],
+    line1: NDArray[Any],
+    line2: NDArray[Any],
+    line3: NDArray[Any],
+    i: int,
+    zero: Any,
+) -> tuple[Any, Any, Any]:
+    """Sum, sum of squares and largest size of a pixel's difference from 0 in four frames."""
+    a, b = np.int32(line[i]) - zero, np.int32(line1[i]) - zero
+    c, d = np.int32(line2[i]) - zero, np.int32(line3[i]) - zero
+    largest = max(max(abs(a), abs(b)), max(abs(c), abs(d)))
+    return a + b + c + d, a * a + b * b + c * c + d * d, largest
 
 
 @exact
 def add_whole(
     frames: NDArray[Any],
-    shift: NDArray[np.int32],
+    shift: NDArray[Any],
     sums: NDArray[np.int64],
     squares: NDArray[np.int64],
 ) -> None:
@@ -25,38 +41,41 @@ def add_whole(
     short, short_squares = np.empty(_BLOCK, np.int32), np.empty(_BLOCK, np.int32)
     n_frames, n_pixels = frames.shape
     for start in range(0, n_pixels, _BLOCK):
-        n = min(_BLOCK, n_pixels - start)
-        zero = shift[start : start + n]
+        end = min(start + _BLOCK, n_pixels)
+        n = end - start
+        zero = shift[start:end]
         first, second = short[:n], short_squares[:n]
         first[:] = 0
         second[:] = 0
         largest = np.int32(0)
-        whole = n_frames - n_frames % 4
-        for t in range(0, whole, 4):  # four at once: sums are loaded and stored less often
-            line, line1 = frames[t, start : start + n], frames[t + 1, start : start + n]
-            line2, line3 = frames[t + 2, start : start + n], frames[t + 3, start : start + n]
+        whole = n_frames - n_frames % 8
+        for t in range(0, whole, 8):  # at once: sums are loaded and stored less often
+            a, b = frames[t, start:end], frames[t + 1, start:end]
+            c, d = frames[t + 2, start:end], frames[t + 3, start:end]
+            e, f = frames[t + 4, start:end], frames[t + 5, start:end]
+            g, h = frames[t + 6, start:end], frames[t + 7, start:end]
             for i in range(n):
-                a, b = np.int32(line[i]) - zero[i], np.int32(line1[i]) - zero[i]
-                c, d = np.int32(line2[i]) - zero[i], np.int32(line3[i]) - zero[i]
-                first[i] += a + b + c + d
-                second[i] += a * a + b * b + c * c + d * d
-                largest = max(largest, max(max(abs(a), abs(b)), max(abs(c), abs(d))))
+                sum_1, square_1, size_1 = four(a, b, c, d, i, np.int32(zero[i]))
+                sum_2, square_2, size_2 = four(e, f, g, h, i, np.int32(zero[i]))
+                first[i] += sum_1 + sum_2
+                second[i] += square_1 + square_2
+                largest = max(largest, max(size_1, size_2))
         for t in range(whole, n_frames):
-            line = frames[t, start : start + n]
+            line = frames[t, start:end]
             for i in range(n):
-                a = np.int32(line[i]) - zero[i]
-                first[i] += a
-                second[i] += a * a
-                largest = max(largest, abs(a))
+                away = np.int32(line[i]) - np.int32(zero[i])
+                first[i] += away
+                second[i] += away * away
+                largest = max(largest, abs(away))
         if np.int64(largest) * np.int64(largest) * n_frames <= _INT32:
             for i in range(n):
                 sums[start + i] += first[i]
                 squares[start + i] += second[i]
             continue
         for t in range(n_frames):  # 32 bits were too few: once more
-            line = frames[t, start : start + n]
+            line = frames[t, start:end]
             for i in range(n):
-                wide = np.int64(line[i]) - zero[i]
+                wide = np.int64(line[i]) - np.int64(zero[i])
                 sums[start + i] += wide
                 squares[start + i] += wide * wide
 

@@ -110,7 +110,7 @@ class _WholeSums:
     """Exact sums of whole numbers of at most 16 bits."""
 
     def __init__(self, first: NDArray[Any]) -> None:
-        self.shift = first.astype(np.int32)
+        self.shift = first.copy()
         self.sums = np.zeros(first.size, np.int64)
         self.squares = np.zeros(first.size, np.int64)
 
