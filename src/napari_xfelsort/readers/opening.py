@@ -28,6 +28,7 @@ from napari_xfelsort.readers import hdf5
 from napari_xfelsort.readers.crystfel_view import GeometryMasks
 from napari_xfelsort.readers.detect import open_source
 from napari_xfelsort.readers.paths import Expansion, expand
+from napari_xfelsort.readers.shift import place
 from napari_xfelsort.readers.source import Hdf5Source
 
 #: A folder with more geometries than this is an archive, not a choice to offer.
@@ -130,7 +131,10 @@ def _open(
     order = [source for _, source in sorted(sources.items())]
     selection = _selection(sources, found) if found.listed else None
     problems = [*(p for source in order for p in source.problems), *found.problems]
-    fitted = None if geometry is None else _fit(geometry, order[0])
+    fitted = None
+    if geometry is not None:
+        fitted, unsure = place(_fit(geometry, order[0]), order)
+        problems.extend(unsure)
     return EventStack(order, selection, fitted, mask, problems, notes)
 
 

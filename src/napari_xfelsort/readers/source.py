@@ -248,13 +248,14 @@ class Hdf5Source(EventSource):
     # -- header ----------------------------------------------------------------
 
     def photon_energy(self, i: int) -> float:
-        energy = self._number(self.plan.photon_energy, i)
+        energy = self.header_number(self.plan.photon_energy, i)
         return energy if 0 < energy < math.inf else math.nan  # zero: it was not measured
 
     def camera_length(self, i: int) -> float:
-        return self._number(self.plan.camera_length, i)
+        return self.header_number(self.plan.camera_length, i)
 
-    def _number(self, spec: HeaderValue | None, i: int) -> float:
+    def header_number(self, spec: HeaderValue | None, i: int) -> float:
+        """A length or photon energy of event ``i`` in m or eV; NaN when it is not there."""
         if spec is None:
             return float("nan")
         if spec.path is None:

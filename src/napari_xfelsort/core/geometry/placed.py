@@ -40,8 +40,8 @@ class PlacedPanels:
         Photon energy [eV] and camera length [m] without ``coffset``, or where the data file
         holds them; None when the geometry does not say.
     detector_shift : pair of (HeaderValue or None)
-        Shift along x and y [m]. Numbers are applied; where the data file holds them they
-        are not.
+        Shift along x and y [m]. Numbers are applied; where the data file holds them,
+        `with_shift` does.
     peak_list, peak_list_type : str or None
         Where the data file holds peaks, and how.
     source : str
@@ -120,6 +120,20 @@ class PlacedPanels:
         fitted = type(self)(self._description, shape)
         fitted._cache["grid"] = grid
         return fitted
+
+    def with_shift(self, x: float, y: float) -> Self:
+        """This geometry with the shift [m] that a data file holds.
+
+        Axes whose shift is a number of its own, or not given, stay as they are.
+        """
+        shift = tuple(
+            given
+            if given is None or given.path is None
+            else replace(given, value=value, path=None)
+            for given, value in zip(self.detector_shift, (x, y), strict=True)
+        )
+        description = replace(self._description, detector_shift=(shift[0], shift[1]))
+        return type(self)(description, self.raw_shape)
 
     def _for(self, raw_shape: tuple[int, ...]) -> Self:
         """This geometry for frames of a shape; kept, unlike that of `fit`."""
