@@ -134,6 +134,38 @@ def test_a_stroke_is_what_the_brush_went_over(dock, own_run, qtbot):
     assert not layer.editable
 
 
+def test_strokes_follow_one_another(dock, own_run, qtbot):
+    dock.findChild(QSpinBox, "width").setValue(9)
+    click(dock, "tool_paint", qtbot)
+    layer = own_run.companions.layer("mask reasons")
+    row, column = centres(own_run)
+    wanted, steps = own_bad(own_run).copy(), [own_bad(own_run)]
+    for at in (40, 60, 80):
+        drag(layer, (at, 50), (at, 70), (at, 90))
+        n = len(steps)
+        qtbot.waitUntil(lambda n=n: len(dock.state.edits) == n, timeout=WAIT)
+        assert layer.mode == "paint"  # still in the user's hand
+        wanted |= np.hypot(row - at, column - np.clip(column, 50, 90)) < 4.4
+        assert (dock.mask.bad >= wanted).all()
+        assert (dock.mask.bad >= steps[-1]).all()
+        steps.append(dock.mask.bad.copy())
+        shown = np.asarray(layer.data)
+        assert np.array_equal(shown != 0, own_run.stack.geometry.assemble(dock.mask.bad))
+    assert [text.split()[0] for text in items(dock)] == ["stroke"] * 3
+    undo = layer.keymap[next(key for key in layer.keymap if str(key) == "Ctrl+Z")]
+    for before in (steps[2], steps[1]):
+        undo(layer)
+        assert np.array_equal(dock.mask.bad, before)
+        shown = np.asarray(layer.data)
+        assert np.array_equal(shown != 0, own_run.stack.geometry.assemble(before))
+    assert layer.mode == "paint"
+    dock.findChild(QCheckBox, "erase").click()
+    drag(layer, (40, 50), (40, 70), (40, 90))
+    qtbot.waitUntil(lambda: len(dock.state.edits) == 4, timeout=WAIT)
+    assert dock.mask.bad.sum() < steps[1].sum()
+    assert layer.mode == "erase"
+
+
 def test_edits_are_undone_redone_left_out_and_removed(dock, own_run, qtbot):
     before = own_bad(own_run)
     click(dock, "tool_line", qtbot)

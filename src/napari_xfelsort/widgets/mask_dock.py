@@ -36,6 +36,8 @@ class MaskDock(Dock):
         The mask and its edits.
     """
 
+    finishing = "the frames that are being read"
+
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.state = MaskState()
@@ -139,12 +141,6 @@ class MaskDock(Dock):
             n = len(looked.panels)
             self.message.tell(f"{n} panel{'s' * (n != 1)} so far; the picture shows them.")
 
-    def cancel(self) -> None:
-        """Ask the work to stop."""
-        if self.job is not None:
-            self.job.stop()
-            self.message.tell("Stopping after the frames that are being read…")
-
     def _stopped(self) -> None:
         self.message.tell("Stopped; nothing was kept.")
         self._show_layer()
@@ -202,8 +198,9 @@ class MaskDock(Dock):
             return
         show_reasons(run, mask, self.look_page.reasons.shown)
         layer = run.companions.layer(REASONS)
-        if layer is not None:
-            layer.visible = not self.look_page.compare.on
+        hidden = self.look_page.compare.on
+        if layer is not None and layer.visible == hidden:  # else napari drops the tool in use
+            layer.visible = not hidden
 
     def _tell_size(self) -> None:
         mask = self.state.mask

@@ -14,6 +14,8 @@ from napari_xfelsort.core.masks.showing import SHOWN, reason_codes
 from napari_xfelsort.widgets import layers as drawn
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from napari_xfelsort.widgets.run import Run
 
 #: Roles of layers, beside those in `layers`.
@@ -65,14 +67,14 @@ def _show(
     colours: Mapping[int, str],
     names: Mapping[int, str],
 ) -> None:
-    layer, viewer = run.companions.layer(role), run.viewer
+    layer: Labels | None = run.companions.layer(role)
+    viewer = run.viewer
     if viewer is None:
         return
     picture = drawn.picture_of_mask(run.stack, PixelMask(codes))
+    assert picture is not None
     if layer is not None:
-        editable = layer.editable
-        layer.data = picture
-        layer.editable = editable  # napari forgets it with new data
+        _change(layer, picture)
         return
     from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
@@ -80,7 +82,7 @@ def _show(
     table: dict[int | None, Any] = {None: "transparent", 0: "transparent", **colours}
     active = viewer.layers.selection.active
     layer = Labels(
-        picture,
+        picture.copy(),  # is written to
         name=f"{name}: {run.name}",
         opacity=0.8,
         colormap=DirectLabelColormap(color_dict=table),
@@ -91,3 +93,17 @@ def _show(
     layer.editable = False
     viewer.add_layer(layer)
     viewer.layers.selection.active = active
+
+
+def _change(layer: Labels, picture: NDArray[np.uint8]) -> None:
+    """Show another picture, in the array that the layer has.
+
+    A new array would take a tool out of the user's hand, and be slower.
+    """
+    if layer.data.shape != picture.shape:
+        editable = layer.editable
+        layer.data = picture.copy()
+        layer.editable = editable  # napari forgets it with new data
+    elif not np.array_equal(layer.data, picture):
+        layer.data[...] = picture
+        layer.refresh(extent=False, highlight=False)
