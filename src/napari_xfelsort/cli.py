@@ -23,6 +23,7 @@ from napari_xfelsort import (
     _cli_models,
     _cli_profile,
     _cli_simulate,
+    _cli_simulate_spi,
     _cli_sort,
     _cli_train,
     _cli_view,
@@ -54,6 +55,7 @@ app.command()(_cli_sort.sort)
 app.command()(_cli_export.export)
 app.command()(_cli_demo.demo)
 app.add_typer(_cli_anomalies.app, name="anomalies")
+_cli_simulate.app.command("spi")(_cli_simulate_spi.spi)
 app.add_typer(_cli_simulate.app, name="simulate")
 
 
