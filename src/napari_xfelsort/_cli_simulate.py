@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from napari_xfelsort._cli_simulate_sfx import SfxCommand, dark, sfx
 from napari_xfelsort.cli_options import settings_options
 from napari_xfelsort.cli_progress import progress
 from napari_xfelsort.cli_support import facts, guarded, say
@@ -23,6 +24,9 @@ app = typer.Typer(
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace an earlier simulation.")
 ]
+
+app.command("sfx", cls=SfxCommand)(sfx)
+app.command("dark")(dark)
 
 
 class AnomalyFormat(enum.StrEnum):

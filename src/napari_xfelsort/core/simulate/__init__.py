@@ -9,20 +9,26 @@ from napari_xfelsort.core.simulate.anomalies import (
     simulate_anomaly_pictures,
 )
 from napari_xfelsort.core.simulate.center_set import CenterSimulationSettings, simulate_center_set
+from napari_xfelsort.core.simulate.dark import DarkSimulationSettings, simulate_dark
 from napari_xfelsort.core.simulate.detector import SimulatedRun, simulate_detector
 from napari_xfelsort.core.simulate.scene import Scene, simulate_scene
 from napari_xfelsort.core.simulate.settings import DetectorSimulationSettings
+from napari_xfelsort.core.simulate.sfx import SfxSimulationSettings, simulate_sfx
 
 __all__ = [
     "AnomalySimulationSettings",
     "CenterSimulationSettings",
+    "DarkSimulationSettings",
     "DetectorSimulationSettings",
     "Scene",
+    "SfxSimulationSettings",
     "SimulatedRun",
     "simulate_anomalies",
     "simulate_anomaly_event",
     "simulate_anomaly_pictures",
     "simulate_center_set",
+    "simulate_dark",
     "simulate_detector",
     "simulate_scene",
+    "simulate_sfx",
 ]
