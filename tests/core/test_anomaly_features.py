@@ -85,6 +85,7 @@ def test_names_are_the_same_and_numbers_finite_for_any_frame(plain):
                 assert list(found) == list(plain)
                 assert np.isfinite(list(found.values())).all()
     assert list(frame_features(np.ones((20, 17)), (4.0, 4.0))) == list(plain)
+    assert list(frame_features(np.ones((3, 2)), (1.0, 4.0))) == list(plain)
 
 
 def test_a_sharp_ring_is_ice_where_it_should_be(plain):
@@ -116,6 +117,94 @@ def test_arcs_on_opposite_sides(plain):
     assert bent["arc two-fold"] > 0.3 > plain["arc two-fold"]
     one = seen(level() * (1 + 0.8 * arcs * (np.abs(phi) < 1.5)))
     assert one["two-sided arc"] < bent["two-sided arc"] / 2
+
+
+def test_arcs_are_found_at_their_spacing_and_on_both_sides():
+    r, phi = place()
+    at = float(OPTICS.radius(np.array([4.4]))[0])
+    shape = np.exp(-(((r - at) / 3) ** 2))
+    flat = seen(level())
+    both = seen(level() * (1 + 0.5 * shape * np.exp(8 * (np.cos(2 * phi) - 1))))
+    one = seen(level() * (1 + 0.5 * shape * np.exp(8 * (np.cos(phi) - 1))))
+    ring = seen(level() * (1 + 0.5 * shape))
+    key = "arcs of 12 at 4.4"
+    assert both[key] > 4 * max(each[key] for each in (flat, one, ring))
+    assert both["size of arcs of 12 at 4.4"] == pytest.approx(0.4, abs=0.15)
+    assert both["even orders at 4.4"] > 3 * both["odd orders at 4.4"]
+    assert both["arcs of 12 at 2.4-3.3"] < both[key] / 3
+
+
+def test_a_polarised_and_tilted_background_has_no_arcs():
+    r, phi = place()
+    flat = seen(level())
+    turned = seen(level() * (1 - 0.3 * (r / 160) ** 2 * np.cos(phi) ** 2))
+    key = "arcs of 30 at 4.4"
+    assert turned[key] < flat[key] + 4
+
+
+def test_clouds_are_alike_on_both_sides():
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(2)
+    # The beam is at a whole pixel, so that turning by 180 degrees is a reflection of indices.
+    field = np.zeros(SHAPE)
+    own = gaussian_filter(rng.standard_normal((221, 239)), 6)
+    field[:221, 21:260] = own / own.std()
+    even = field.copy()
+    even[:221, 21:260] = (own + own[::-1, ::-1]) / (own + own[::-1, ::-1]).std()
+    alike, unlike = (seen(level() * (1 + 0.2 * np.clip(f, -2.5, 2.5))) for f in (even, field))
+    assert alike["clouds alike"] > 0.5 > unlike["clouds alike"] + 0.2
+    key = "even over odd clouds 8-14"
+    assert alike[key] > unlike[key] + 0.5
+
+
+def test_panels_that_gaps_divide():
+    gap = np.zeros(SHAPE, bool)
+    gap[:, 63::65] = gap[:, 64::65] = gap[58::60] = gap[59::60] = True
+    rng = np.random.default_rng(5)
+    gains = np.kron(1 + 0.1 * rng.standard_normal((4, 4)), np.ones((60, 65)))
+    flat, uneven = (seen(level() * g, mask=gap) for g in (1, gains))
+    assert uneven["median step at gaps"] > 0.04 > flat["median step at gaps"]
+    assert uneven["large steps at gaps"] > 0.5 > flat["large steps at gaps"] + 0.3
+    edge = np.ones(SHAPE)
+    edge[:, [62, 65, 127, 130, 192, 195]] = 1.3
+    edge[[57, 60, 117, 120, 177, 180]] = 1.3
+    bright = seen(level() * edge, mask=gap)
+    assert bright["edges at 1"] > 0.15 > abs(flat["edges at 1"]) + 0.1
+    assert abs(bright["edges at 3"]) < 0.05
+
+
+def test_quadrants_stripes_of_any_width_and_blobs(plain):
+    quarters = np.kron(np.array([[1.1, 0.9], [1.0, 1.1]]), np.ones((120, 130)))
+    assert seen(level() * quarters)["median step at middle"] > 0.07
+    assert plain["median step at middle"] < 0.03
+    for width in (1, 2, 4, 8):
+        stripes = 1 + 0.06 * (-1.0) ** (np.arange(260) // width)
+        found = seen(level() * stripes)
+        key = f"stripes of {width} columns in noise"
+        assert found[key] > 2.5 * plain[key]
+        assert found[f"stripes of {width} rows in noise"] < 2 * found[key] / 2.5
+    y, x = np.indices(SHAPE)
+    dark = 1 - 0.4 * (np.hypot(y - 160, x - 190) < 18)
+    arm = np.where((np.abs(y - CENTER[0]) < 3) & (x > CENTER[1]), 0.3, 1)
+    blob, stop = seen(level() * dark), seen(level() * arm)
+    key = "score of the darkest round blob of 2"
+    assert blob[key] < 3 * min(stop[key], plain[key])
+
+
+def test_a_fall_off_to_the_corners():
+    r, _ = place()
+    y, x = np.indices(SHAPE)
+    away = np.hypot(y - 119.5, x - 129.5)
+    angle = np.arctan(r / OPTICS.distance)
+    q = 2 * np.sin(angle / 2) / OPTICS.wavelength
+    factor = np.cos(angle) ** 3 * (1 - 0.5 * np.sin(angle) ** 2)
+    air = 400 * (np.exp(-q / 0.12) + 0.15) * factor
+    faded = air * (1 - 0.5 * away**2 / (119.5**2 + 129.5**2))
+    even, dim = seen(air, optics=OPTICS), seen(faded, optics=OPTICS)
+    assert even["best vignette"] <= 0.1
+    assert dim["best vignette"] == pytest.approx(0.5, abs=0.1)
+    assert dim["gain by a vignette"] > even["gain by a vignette"] + 0.3
 
 
 def test_panels_and_stripes(plain):

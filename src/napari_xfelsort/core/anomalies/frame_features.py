@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_xfelsort.core.anomalies.arc_features import arc_features
 from napari_xfelsort.core.anomalies.pattern_features import (
     artifact_features,
     cloud_features,
@@ -16,6 +17,7 @@ from napari_xfelsort.core.anomalies.pattern_features import (
 )
 from napari_xfelsort.core.anomalies.profile_features import level_features, ring_features
 from napari_xfelsort.core.anomalies.residuals import GROUPS, Optics, Residuals
+from napari_xfelsort.core.anomalies.response_features import response_features
 from napari_xfelsort.core.representations import frame_table, grey_picture
 
 _KINDS = (
@@ -26,6 +28,8 @@ _KINDS = (
     artifact_features,
     cloud_features,
     spot_features,
+    arc_features,
+    response_features,
 )
 _UNKNOWN = Optics()
 

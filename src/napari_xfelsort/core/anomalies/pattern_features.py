@@ -149,7 +149,7 @@ def artifact_features(left: Residuals) -> dict[str, float]:
                           good.take(range(good.shape[axis] - 1), axis))  # fmt: skip
         rows = (step * both).sum(axis=1 - axis) / np.maximum(both.sum(axis=1 - axis), 16)
         found[f"largest break {axis}"] = float(rows.max(initial=0) - np.median(rows))
-        found[f"second break {axis}"] = float(np.sort(rows)[-3] - np.median(rows))
+        found[f"second break {axis}"] = float(np.sort(rows)[-min(3, len(rows))] - np.median(rows))
     broad = uniform_filter(cut, 3)
     for name, other, there in (
         ("left to right", broad[:, ::-1], good[:, ::-1]),
