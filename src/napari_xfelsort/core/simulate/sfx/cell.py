@@ -12,8 +12,13 @@ from napari_xfelsort.core.errors import SettingsError
 #: Lattice centrings by their letter; H is the hexagonal setting of R (obverse).
 CENTERINGS = ("P", "A", "B", "C", "I", "F", "R", "H")
 
-#: Most reciprocal points that are looked at.
-_MOST = 20_000_000
+#: Most lines of reciprocal points, and most points, that are looked at.
+_MOST_LINES, _MOST = 2_000_000, 5_000_000
+
+_TOO_MANY = (
+    "The crystal has too many reflections for a simulation; take a smaller cell, a lower "
+    "resolution or less mosaicity."
+)
 
 
 def direct_axes(cell: Sequence[float]) -> NDArray[np.float64]:
@@ -104,6 +109,8 @@ def shell_points(
     a, b, c = axes
     edges = np.linalg.norm(np.linalg.inv(axes), axis=0)
     h_max, k_max = np.ceil(q_max * edges[:2]).astype(np.int64)
+    if (2 * h_max + 1) * (2 * k_max + 1) > _MOST_LINES:
+        raise SettingsError(_TOO_MANY)
     hs, ks = np.arange(-h_max, h_max + 1), np.arange(-k_max, k_max + 1)
     h, k = np.tile(hs, len(ks)), np.repeat(ks, len(hs))
     flat = h[:, None] * a + k[:, None] * b
@@ -127,10 +134,7 @@ def shell_points(
         last = np.floor(np.minimum(high, foot + reach)).astype(np.int64)
         number = np.maximum(last - first + 1, 0)
         if number.sum() > _MOST:
-            raise SettingsError(
-                "The crystal has too many reflections for a simulation; take a smaller cell, a "
-                "lower resolution or less mosaicity."
-            )
+            raise SettingsError(_TOO_MANY)
         line = np.repeat(np.arange(len(number)), number)
         start = np.cumsum(number) - number
         l = first[line] + np.arange(len(line)) - start[line]  # noqa: E741

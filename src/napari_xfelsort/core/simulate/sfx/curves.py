@@ -64,7 +64,7 @@ def form_factor(element: str, q: Any) -> Curve:
 
 
 def water(q: Any) -> Curve:
-    """Elastic scattering of liquid water, electrons squared a molecule.
+    """Scattering of liquid water, electrons squared a molecule.
 
     The tabulated structure factor, interpolated without overshooting; beyond the table
     it falls as that of oxygen does.
