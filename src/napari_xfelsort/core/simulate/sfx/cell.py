@@ -13,7 +13,7 @@ from napari_xfelsort.core.errors import SettingsError
 CENTERINGS = ("P", "A", "B", "C", "I", "F", "R", "H")
 
 #: Most lines of reciprocal points, and most points, that are looked at.
-_MOST_LINES, _MOST = 2_000_000, 5_000_000
+_MOST_LINES, _MOST = 1_000_000, 5_000_000
 
 _TOO_MANY = (
     "The crystal has too many reflections for a simulation; take a smaller cell, a lower "
