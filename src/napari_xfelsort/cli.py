@@ -25,6 +25,7 @@ from napari_xfelsort import (
     _cli_simulate,
     _cli_simulate_spi,
     _cli_sort,
+    _cli_spi,
     _cli_train,
     _cli_view,
 )
@@ -57,6 +58,7 @@ app.command()(_cli_demo.demo)
 app.add_typer(_cli_anomalies.app, name="anomalies")
 _cli_simulate.app.command("spi")(_cli_simulate_spi.spi)
 app.add_typer(_cli_simulate.app, name="simulate")
+app.add_typer(_cli_spi.app, name="spi")
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
+
+import pytest
 
 SMALL = ("--n-events", "12", "--side", "96", "--single", "1", "--photons", "20000")
 
@@ -18,3 +22,74 @@ def test_a_single_particle_run_can_be_looked_at(cli):
     again = cli("simulate", "spi", "out", *SMALL)
     assert again.exit_code == 1
     assert "exists already" in again.output
+
+
+@pytest.fixture
+def simulated(cli):
+    """A small run, half of it single particles."""
+    result = cli("simulate", "spi", "out", *SMALL, "--photons-spread", "0.2")
+    assert result.exit_code == 0, result.output
+    return ("out/run0001.cxi", "--geometry", "out/run0001.geom")
+
+
+def test_densities_and_sizes(cli, simulated):
+    single = "out/truth/run0001-single.lst"
+    result = cli("spi", "psd", single, *simulated[1:], "--out", "psd.csv")
+    assert result.exit_code == 0, result.output
+    assert "events      6" in result.stdout
+    assert "mean of" in result.stdout
+    rows = list(csv.reader(Path("psd.csv").read_text().splitlines()))
+    assert rows[0] == ["q_per_nm", "density", "pixels"]
+    told = json.loads(cli("spi", "psd", *simulated, "--events", "0:3", "--json").stdout)
+    assert told["events"] == 3
+    assert len(told["density"]) == len(rows) - 1
+    result = cli("spi", "size", *simulated, "-o", "sizes.csv", "--keep", "kept.lst")
+    assert result.exit_code == 0, result.output
+    kept = Path("kept.lst").read_text().splitlines()
+    assert set(Path(single).read_text().splitlines()) <= set(kept)
+    assert f"55 to 84 nm     {len(kept)}" in result.stdout
+    assert "sizes.csv" in result.stdout
+    again = cli("spi", "size", *simulated, "-o", "sizes.csv")
+    assert again.exit_code == 1
+    assert "exists already" in again.output
+    compared = cli(
+        *("spi", "compare", *simulated, "-s", single, "-s", "kept.lst"),
+        *("--sizes", "sizes.csv", "-o", "tables"),
+    )
+    assert compared.exit_code == 0, compared.output
+    assert f"{6 / len(kept):.6g}" in compared.stdout
+    assert sorted(p.name for p in Path("tables").iterdir()) == [
+        *("psd.csv", "selections.csv", "sizes.csv")
+    ]
+
+
+def test_a_selection_is_handed_over(cli, simulated):
+    single = "out/truth/run0001-single.lst"
+    result = cli("spi", "export", single, *simulated[1:], "-o", "emc")
+    assert result.exit_code == 0, result.output
+    assert "emc/photons.emc (6 events)" in result.stdout.replace("\\", "/")
+    assert cli("info", "emc/photons.emc").exit_code == 0
+    black = cli("spi", "export", *simulated, "-o", "all", "--blacklist", "--only", single)
+    assert black.exit_code == 0, black.output
+    assert Path("all/blacklist.txt").read_text().split().count("0") == 6
+    assert "(12 events)" in black.stdout
+    text = cli("spi", "export", single, *simulated[1:], "-o", "h5", "--form", "h5")
+    assert text.exit_code == 0, text.output
+    assert sorted(p.name for p in Path("h5").iterdir()) == [
+        *("config.ini", "det.h5", "events.lst", "photons.h5")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (("psd", "out/run0001.cxi"), "need a geometry"),
+        (("size", "out/run0001.cxi", "--keep-from", "90"), "No diameter"),
+        (("export", "out/run0001.cxi", "-o", "x", "--blacklist"), "needs --only"),
+        (("compare", "out/run0001.cxi", "-s", "no.lst"), "does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence(cli, simulated, command, sentence):
+    result = cli("spi", *command)
+    assert result.exit_code == 1
+    assert sentence in result.output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from napari_xfelsort.core.spi.comparing import SelectionComparison, compare_selections
+from napari_xfelsort.core.spi.hand_over import HandOver, HandOverSettings, hand_over
 from napari_xfelsort.core.spi.psd import (
     Contrast,
     Psd,
@@ -11,19 +13,28 @@ from napari_xfelsort.core.spi.psd import (
 )
 from napari_xfelsort.core.spi.rings import QRings
 from napari_xfelsort.core.spi.run_sizes import SizeTable, find_sizes
+from napari_xfelsort.core.spi.selections import Selection, iou_table, overlap
 from napari_xfelsort.core.spi.size_settings import SizeSettings
 from napari_xfelsort.core.spi.sizing import Sizer, Sizes
 
 __all__ = [
     "Contrast",
+    "HandOver",
+    "HandOverSettings",
     "Psd",
     "PsdReader",
     "QRings",
+    "Selection",
+    "SelectionComparison",
     "SizeSettings",
     "SizeTable",
     "Sizer",
     "Sizes",
     "background_level",
+    "compare_selections",
     "contrast",
     "find_sizes",
+    "hand_over",
+    "iou_table",
+    "overlap",
 ]
