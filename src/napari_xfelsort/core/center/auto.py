@@ -100,17 +100,17 @@ def _beam_stop(frame: PreparedFrame) -> CenterResult:
 
 def _radial(frame: PreparedFrame) -> CenterResult:
     starts = radial_starts(frame) or [frame.middle]
-    fit = fit_radial(frame, frame.levels[0], starts[0], KNOTS[0], COARSE)
-    for cells, knots in zip(frame.levels[1:3], KNOTS[1:], strict=False):
-        fit = fit_radial(frame, cells, fit, knots, STRICT)
-    fit = fit_radial(frame, fit.cells, fit, len(fit.profile), STRICT, errors=True)
-    y, x = map(float, fit.center)
-    return CenterResult(y, x, calibration.uncertainty(fit, frame.side), "radial")
+    levels = frame.levels[:3]
+    fits = [fit_radial(frame, levels[0], starts[0], KNOTS[0], COARSE)]
+    for n, (cells, knots) in enumerate(zip(levels, KNOTS, strict=False)):
+        fits.append(fit_radial(frame, cells, fits[-1], knots, STRICT, n == len(levels) - 1))
+    y, x = map(float, fits[-1].center)
+    return CenterResult(y, x, calibration.uncertainty(fits[-1], fits[-2], frame.side), "radial")
 
 
 def _auto(frame: PreparedFrame) -> CenterResult:
     found = search(frame)
-    uncertainty = calibration.uncertainty(found.best, frame.side)
+    uncertainty = calibration.uncertainty(found.best, found.halfway, frame.side)
     details = _details(found)
     if not math.isfinite(uncertainty):
         return CenterResult.unknown("auto", "No centre explains the frame.", **details)

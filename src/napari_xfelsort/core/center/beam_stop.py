@@ -23,13 +23,20 @@ def beam_stop_shadow(frame: PreparedFrame) -> tuple[Floats, float] | None:
     Of dark places within bright surroundings, the one where the thickest disc fits into the
     brightest surroundings; None if there is none.
     """
-    from scipy.ndimage import binary_closing, distance_transform_edt, percentile_filter
+    from scipy.ndimage import (
+        binary_closing,
+        distance_transform_edt,
+        maximum_filter,
+        percentile_filter,
+    )
 
     cells = frame.levels[min(2, len(frame.levels) - 1)]
     shape = tuple(-(-n // cells.size) for n in frame.image.shape)
     level, seen = np.zeros(shape), np.zeros(shape, bool)
     places = tuple(cells.places.T)
     level[places], seen[places] = np.maximum(cells.table[:, 1], 0.0), True
+    opaque = np.unique(np.argwhere(frame.blank) // cells.size, axis=0)
+    seen[tuple(opaque.T)] = True  # of level 0 unless there is light beside
     width = 2 * int(_AROUND * frame.side / cells.size / 2) + 1
     around = percentile_filter(level, 75, size=width)
     noise = np.sqrt((frame.gain * around + frame.read) / cells.size**2)
@@ -39,6 +46,7 @@ def beam_stop_shadow(frame: PreparedFrame) -> tuple[Floats, float] | None:
     depth = distance_transform_edt(np.pad(dark, 1))[1:-1, 1:-1]
     radius = depth * cells.size
     usable = (radius >= _RADII[0] * frame.side) & (radius <= _RADII[1] * frame.side)
+    usable &= depth == maximum_filter(depth, 3)  # not the corner of something wider
     if not usable.any():
         return None
     score = np.where(usable, around * np.minimum(depth, 4), 0.0)

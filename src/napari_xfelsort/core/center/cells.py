@@ -74,6 +74,8 @@ class PreparedFrame:
         Parts of the detector between gaps.
     levels : list of Cells
         From the coarsest to the finest.
+    blank : ndarray of bool
+        Zeros side by side of a frame without a mask: gaps, or what lets nothing through.
     """
 
     image: NDArray[np.float32]
@@ -82,6 +84,7 @@ class PreparedFrame:
     read: float
     n_regions: int
     levels: list[Cells]
+    blank: NDArray[np.bool_]
 
     @property
     def side(self) -> float:
@@ -172,9 +175,8 @@ def prepare(
     from napari_xfelsort.core.center.cell_loops import clipping_limits, gather_cells
 
     clean, good = check_frame(image, mask)
-    if mask is None:
-        good &= ~_blank(clean, good)
-        clean[~good] = 0
+    blank = _blank(clean, good) if mask is None else np.zeros(good.shape, bool)
+    good &= ~blank
     gain, read = _noise(clean, good)
     finest = max(1, round(max(clean.shape, default=0) / _FINEST))
     regions, n_regions = _regions(good, finest)
@@ -182,7 +184,7 @@ def prepare(
     clipping = clipping_limits(clean, good, clipping_size, gain, read)
     true = places or (np.empty((0, 0), np.float32),) * 2
     layers = gather_cells(clean, good, regions, finest, clipping, clipping_size, *true)
-    return PreparedFrame(clean, good, gain, read, n_regions, _levels(finest, layers))
+    return PreparedFrame(clean, good, gain, read, n_regions, _levels(finest, layers), blank)
 
 
 def _blank(image: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 #: Prior standard deviations of the logarithms of the smooth factors, as in
 #: `radial_loops.factors`: three pairs of harmonics, polarisation, polynomials.
-FACTOR_WIDTHS = (0.10, 0.10, 0.08, 0.08, 0.04, 0.04, 0.15, 0.15, 0.06, 0.06, 0.10, 0.04, 0.04)
+FACTOR_WIDTHS = (0.01, 0.01, 0.008, 0.008, 0.004, 0.004, 0.15, 0.15, 0.06, 0.06, 0.1, 0.04, 0.04)
 #: That of the step of a part of the detector.
 REGION_WIDTH = 0.03
 #: That of the second difference of the profile at neighbouring knots.
@@ -50,7 +50,7 @@ LEVEL = 0.65
 
 #: From forgiving to strict.
 COARSE = (Stage(0.15, 6.0, 8), Stage(0.06, 4.5, 25))
-STRICT = (Stage(0.04, 4.5, 30),)
+STRICT = (Stage(0.03, 3.0, 30),)
 
 
 @dataclass(frozen=True, eq=False)
