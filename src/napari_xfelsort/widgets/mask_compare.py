@@ -42,7 +42,7 @@ class MaskComparePanel(QWidget):
         self.start_button = button(
             "Compare", "compare", "Show what differs, over the picture", self.compare
         )
-        self.stop_button = button("Stop", "compare_stop", "Show the mask again", self._stop)
+        self.stop_button = button("Stop", "compare_stop", "Show the mask again", self.stop)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.chooser)
@@ -92,9 +92,11 @@ class MaskComparePanel(QWidget):
             run.companions.remove(COMPARED)
         self._update()
 
-    def _stop(self) -> None:
-        self.forget()
-        self.state.changed.emit()
+    def stop(self) -> None:
+        """Compare no more, and show the mask again."""
+        if self.on:
+            self.forget()
+            self.state.changed.emit()
 
     def _take(self, found: tuple[object, PixelMask]) -> None:
         run, other = found

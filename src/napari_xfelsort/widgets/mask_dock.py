@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from qtpy.QtWidgets import QLabel, QTabBar, QWidget
+from qtpy.QtWidgets import QTabBar, QWidget
 
 from napari_xfelsort.core.errors import SettingsError, XfelsortError
 from napari_xfelsort.core.mask import PixelMask
@@ -15,7 +15,12 @@ from napari_xfelsort.widgets.forms import file_to_write
 from napari_xfelsort.widgets.layers import LayerData
 from napari_xfelsort.widgets.mask_edit import EditPage
 from napari_xfelsort.widgets.mask_files import FilesPage, read_any
-from napari_xfelsort.widgets.mask_layer import REASONS, show_reasons
+from napari_xfelsort.widgets.mask_layer import (
+    REASONS,
+    hide_reasons,
+    show_own_mask,
+    show_reasons,
+)
 from napari_xfelsort.widgets.mask_look import LookPage
 from napari_xfelsort.widgets.mask_make import Looked, Made, MakePage
 from napari_xfelsort.widgets.mask_state import MaskState
@@ -89,6 +94,7 @@ class MaskDock(Dock):
         if run.stack.raw_shape != mask.reasons.shape:
             self._forget()
             return
+        show_own_mask(run, False)
         try:
             self.state.begin(mask, self.state.inputs, self.state.frames)
         except XfelsortError as error:
@@ -100,7 +106,7 @@ class MaskDock(Dock):
         self.look_page.compare.forget()
         self.look_page.pixel.forget()
         if run is not None and run in self.runs.runs:
-            run.companions.remove(REASONS)
+            hide_reasons(run)
         self._partial = None
         self.state.forget()
         self.files_page.show_lines("")
@@ -188,13 +194,17 @@ class MaskDock(Dock):
         self.look_page.pixel.paused = shown == EDIT
         self.verticalScrollBar().setValue(0)
 
+    def _see_pixel(self) -> None:
+        """A pixel was clicked: what is known of it lies below the histogram."""
+        self.ensureWidgetVisible(self.look_page.pixel, 0, 0)
+
     def _show_layer(self, *_: Any) -> None:
         run, mask = self.state.run, self.state.mask
         self._tell_size()
         if run is None or run not in self.runs.runs:
             return
         if mask is None:
-            run.companions.remove(REASONS)
+            hide_reasons(run)
             return
         show_reasons(run, mask, self.look_page.reasons.shown)
         layer = run.companions.layer(REASONS)
@@ -376,7 +386,9 @@ class MaskDock(Dock):
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(name), tip)
         self.progress = EventProgress()
-        self.body.addLayout(row(QLabel("Run"), self.chooser))
+        chosen = row("Run", self.chooser)
+        chosen.setStretch(1, 1)
+        self.body.addLayout(chosen)
         self.body.addWidget(self.tabs)
         self.body.addWidget(self.progress)
         self.body.addWidget(self.message)
@@ -390,8 +402,11 @@ class MaskDock(Dock):
         self.look_page.lambda_dragged.connect(self._use_lambda)
         self.look_page.reasons.ticked.connect(self._show_layer)
         self.look_page.pixel.refused.connect(self.message.tell_error)
+        self.look_page.pixel.came.connect(self._see_pixel)
         self.look_page.compare.refused.connect(self.message.tell_error)
         self.edit_page.refused.connect(self.message.tell_error)
+        self.edit_page.painting.connect(self.look_page.compare.stop)
+        self.edit_page.drawing.nothing_drawn.connect(self._show_layer)
         self.files_page.save_wanted.connect(self.save)
         self.files_page.use_wanted.connect(self.use)
         self.files_page.read_wanted.connect(self.read)

@@ -56,6 +56,8 @@ class MaskDrawing(QObject):
 
     #: An edit was drawn.
     drawn = Signal(object)
+    #: What was drawn is no edit: the mask is as it was.
+    nothing_drawn = Signal()
     #: Ctrl-Z or Ctrl-Shift-Z was pressed in the picture.
     undo_wanted = Signal()
     redo_wanted = Signal()
@@ -186,7 +188,8 @@ class MaskDrawing(QObject):
         while event.type == "mouse_move":
             places.append(tuple(event.position))
             yield
-        self._stroke = places, float(layer.brush_size), layer.mode == "erase"
+        erase = layer.mode == "erase" or layer.selected_label == 0
+        self._stroke = places, float(layer.brush_size), erase
         self._timer.start()
 
     def _on_paint(self, event: Any) -> None:
@@ -219,8 +222,9 @@ class MaskDrawing(QObject):
                 edits = self._take_shapes(run, self._shapes)
             elif self._labels is not None:
                 edits = self._take_stroke(run)
-        except XfelsortError:
-            return  # of no extent
+        except XfelsortError:  # of no extent
+            self.nothing_drawn.emit()
+            return
         for edit in edits:
             self.drawn.emit(edit)
 

@@ -55,6 +55,8 @@ class EditPage(QWidget):
 
     #: Something cannot be done: a sentence.
     refused = Signal(str)
+    #: The brush is taken: the mask must be seen.
+    painting = Signal()
 
     def __init__(self, state: MaskState) -> None:
         super().__init__()
@@ -94,9 +96,10 @@ class EditPage(QWidget):
             self.drawing.stop()
             return
         self.state.begin_with_own()
-        self.drawing.start(
-            self.state.run, chosen.objectName()[5:], self.width_box.value(), self.erase.isChecked()
-        )
+        tool = chosen.objectName()[5:]
+        if tool == PAINT:
+            self.painting.emit()
+        self.drawing.start(self.state.run, tool, self.width_box.value(), self.erase.isChecked())
 
     def _toggle(self, clicked: Any) -> None:
         """A second click on a tool puts it down."""

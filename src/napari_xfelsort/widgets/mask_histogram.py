@@ -37,8 +37,9 @@ _SMALLEST, _LARGEST = 1.0, 100.0
 class LambdaArtists(RangeArtists):
     """The range within λ, with λ written beside its upper end."""
 
-    def __init__(self, axes: Axes, low: float, high: float) -> None:
+    def __init__(self, axes: Axes, low: float, high: float, above: list[Artist]) -> None:
         super().__init__(axes, low, high)
+        self._above = above
         self._ends[1].set_label("λ")
         self._text = axes.text(
             0, 0.97, "", transform=axes.get_xaxis_transform(), va="top", color=ACCEPTED
@@ -48,8 +49,8 @@ class LambdaArtists(RangeArtists):
 
     @property
     def artists(self) -> list[Artist]:
-        """What moves."""
-        return [self._shade, *self._ends, self._text]
+        """What moves, and what lies above it, lowest first."""
+        return [self._shade, *self._above, *self._ends, self._text]
 
     def move(self, low: float, high: float) -> None:
         """Show other ends."""
@@ -160,6 +161,8 @@ class FeatureHistogram(DraggedRanges):
         self.lambda_dragged.emit(self._lambda)
 
     def _draw(self, figure: Figure, counted: RatioHistogram, feature: str) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         axes = figure.subplots()
         counts, edges = counted.counts, counted.edges
         axes.stairs(np.maximum(counts, 0.5), edges, baseline=0.5, fill=True, color=BARS)
@@ -169,11 +172,14 @@ class FeatureHistogram(DraggedRanges):
         axes.set_ylabel("pixels")
         axes.set_xlabel(f"{feature.replace('_', ' ')}: scales from the others")
         x = np.linspace(edges[0], edges[-1], 1000)
-        y = counted.curve(x)
+        y, curves = counted.curve(x), []
         if not math.isnan(y[0]):
-            label = f"robust fit: {counted.centre:.2f} ± {counted.scale:.2f}"
-            axes.plot(x, y, color=_FIT, linewidth=1.4, label=label)
-        part = LambdaArtists(axes, *self.ranges[0])
+            # Rounded before it is written, and no -0.00.
+            centre = f"{round(counted.centre, 2) + 0.0:.2f}".replace("-", "−")
+            label = f"robust fit: {centre} ± {counted.scale:.2f}"
+            curves = axes.plot(x, y, color=_FIT, linewidth=1.4, label=label)
+        axes.xaxis.set_major_locator(MaxNLocator(6, prune="both"))  # none is cut off
+        part = LambdaArtists(axes, *self.ranges[0], above=[*curves])
         figure.legend(loc="outside upper center", ncols=2, frameon=False)
         if figure is self.figure:  # not when a picture is saved
             self.parts = [part]

@@ -49,7 +49,23 @@ def show_reasons(run: Run, mask: PixelMask, shown: Collection[str]) -> None:
     """Show these reasons of a mask over the run's picture, in a layer of its own."""
     colours = {place: REASON_COLOURS[each.name] for place, each in enumerate(SHOWN, 1)}
     names = {place: each.name for place, each in enumerate(SHOWN, 1)}
+    if run.companions.layer(REASONS) is None:
+        show_own_mask(run, False)
     _show(run, REASONS, "bad pixels", reason_codes(mask, shown), colours, names)
+
+
+def hide_reasons(run: Run) -> None:
+    """Take the layer of reasons away; the run's own mask is seen again."""
+    if run.companions.layer(REASONS) is not None:
+        run.companions.remove(REASONS)
+        show_own_mask(run, True)
+
+
+def show_own_mask(run: Run, on: bool) -> None:
+    """Show the mask that the run has, or hide it: it would shine through what was erased."""
+    own = run.companions.layer(drawn.MASK)
+    if own is not None and own.visible != on:
+        own.visible = on
 
 
 def show_comparison(run: Run, compared: MaskComparison) -> None:

@@ -16,6 +16,7 @@ from napari_xfelsort.widgets.mask_reasons import ReasonTable
 from napari_xfelsort.widgets.open_dock import section
 
 if TYPE_CHECKING:
+    from napari_xfelsort.core.mask import PixelMask
     from napari_xfelsort.widgets.mask_state import MaskState
     from napari_xfelsort.widgets.runs import ViewerRuns
 
@@ -41,6 +42,7 @@ class LookPage(QWidget):
     def __init__(self, napari_viewer: Any, runs: ViewerRuns, state: MaskState) -> None:
         super().__init__()
         self.state = state
+        self._counted: PixelMask | None = None
         self.nothing = QLabel(_NOTHING)
         self.nothing.setWordWrap(True)
         self.reasons = ReasonTable()
@@ -91,12 +93,22 @@ class LookPage(QWidget):
             self.feature.clear()
             self.feature.addItems([] if made is None else list(made.features))
             self.feature.setCurrentIndex(max(0, self.feature.findText(here)))
-        self.features.setVisible(made is not None and bool(made.features))
-        self.show_feature()
+        known = made is not None and bool(made.features)
+        self.features.setVisible(known)
+        if known:
+            self.show_feature()
+        else:
+            self.histogram.clear()
+
+    def showEvent(self, event: Any) -> None:
+        """Count what was changed while another page was shown."""
+        super().showEvent(event)
+        self._show()
 
     def _show(self) -> None:
         mask = self.state.mask
         self.nothing.setVisible(mask is None)
         self.reasons.setVisible(mask is not None)
-        if mask is not None:
+        if mask is not None and mask is not self._counted and not self.isHidden():
+            self._counted = mask
             self.reasons.show_mask(mask)

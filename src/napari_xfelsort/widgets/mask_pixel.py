@@ -55,6 +55,8 @@ class PixelPanel(QWidget):
 
     #: It cannot be done: a sentence.
     refused = Signal(str)
+    #: A pixel is shown, or its values.
+    came = Signal()
 
     def __init__(self, napari_viewer: Any, runs: ViewerRuns, state: MaskState) -> None:
         super().__init__()
@@ -169,6 +171,7 @@ class PixelPanel(QWidget):
         self.traces = found[1]
         height = _HEIGHT * len(self.traces) + _AXIS
         self.plot.draw(functools.partial(draw_traces, traces=self.traces), height)
+        self.came.emit()
 
     def _ended(self) -> None:
         self._job = None
