@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSpinBox,
 )
+from scipy import ndimage
+from superqt import QCollapsible
 
 from napari_xfelsort.core.masks.exchange import read_mask_as, write_mask_as
 from napari_xfelsort.core.masks.mask_file import read_mask
@@ -39,6 +41,7 @@ def dock(viewer, own_run, qtbot):
 
 def click(dock, name, qtbot):
     widget = dock.findChild(QPushButton, name)
+    assert widget.isVisible()
     assert widget.isEnabled()
     qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
@@ -166,6 +169,36 @@ def test_strokes_follow_one_another(dock, own_run, qtbot):
     assert layer.mode == "erase"
 
 
+def test_what_is_erased_is_seen_to_be_good(dock, own_run, qtbot):
+    own = own_run.companions.layer("mask")
+    assert own.visible
+    click(dock, "tool_paint", qtbot)
+    assert not own.visible  # else it would shine through
+    layer = own_run.companions.layer("mask reasons")
+    layer.selected_label = 0  # painting with nothing erases
+    bad = np.argwhere(own_run.stack.geometry.assemble(own_bad(own_run)))[0]
+    drag(layer, tuple(bad), tuple(bad))
+    qtbot.waitUntil(lambda: len(dock.state.edits) == 1, timeout=WAIT)
+    assert layer.data[tuple(bad)] == 0
+    assert dock.mask.bad.sum() < own_bad(own_run).sum()
+    dock.release()
+    assert own.visible
+
+
+def test_painting_ends_a_comparison(dock, own_run, tmp_path, qtbot):
+    np.save(tmp_path / "other.npy", np.ones(own_run.stack.raw_shape, np.uint8))
+    compare = dock.look_page.compare
+    compare.chooser.file.set_paths(str(tmp_path / "other.npy"))
+    compare.chooser.convention.setCurrentIndex(compare.chooser.convention.findText("psana"))
+    compare.start_button.click()
+    qtbot.waitUntil(lambda: compare.compared is not None, timeout=WAIT)
+    layer = own_run.companions.layer("mask reasons")
+    assert not layer.visible
+    click(dock, "tool_paint", qtbot)
+    assert not compare.on
+    assert (layer.visible, layer.mode) == (True, "paint")
+
+
 def test_edits_are_undone_redone_left_out_and_removed(dock, own_run, qtbot):
     before = own_bad(own_run)
     click(dock, "tool_line", qtbot)
@@ -200,9 +233,10 @@ def test_edits_are_undone_redone_left_out_and_removed(dock, own_run, qtbot):
 
 def test_thresholds_by_the_event_shown_and_by_the_mean(dock, own_run, qtbot):
     own_run.go_to(2)
-    dock.findChild(QLineEdit, "threshold_low").setText("40")
+    unfold(dock, "threshold", qtbot)
+    qtbot.keyClicks(dock.findChild(QLineEdit, "threshold_low"), "40")
     panel = dock.edit_page.threshold
-    panel.apply_button.click()
+    click(dock, "threshold_apply", qtbot)
     qtbot.waitUntil(lambda: len(dock.state.edits) == 1, timeout=WAIT)
     assert np.array_equal(dock.mask.bad, own_bad(own_run) | (own_run.stack.raw(2) >= 40))
     box = dock.findChild(QComboBox, "threshold_image")
@@ -212,33 +246,77 @@ def test_thresholds_by_the_event_shown_and_by_the_mean(dock, own_run, qtbot):
     dock.findChild(QCheckBox, "threshold_erase").click()
     before = dock.mask.bad
     qtbot.waitUntil(panel.apply_button.isEnabled, timeout=WAIT)
-    panel.apply_button.click()
+    click(dock, "threshold_apply", qtbot)
     qtbot.waitUntil(lambda: len(dock.state.edits) == 2, timeout=WAIT)
     mean = np.mean([own_run.stack.raw(k) for k in range(8)], axis=0)
     assert np.array_equal(dock.mask.bad, before & ~(mean <= 3))
     for text, words in (("x", "no number"), ("", "needs a lowest")):
         dock.findChild(QLineEdit, "threshold_high").setText(text)
         qtbot.waitUntil(panel.apply_button.isEnabled, timeout=WAIT)
-        panel.apply_button.click()
+        click(dock, "threshold_apply", qtbot)
         assert words in dock.message.text()
 
 
-def test_the_whole_mask_is_inverted_and_mirrored(dock, own_run, qtbot):
+def unfold(dock, name, qtbot):
+    """Click the head of a part of the page that is folded."""
+    part = dock.edit_page.findChild(QCollapsible, name)
+    qtbot.mouseClick(part.toggleButton(), Qt.MouseButton.LeftButton)
+    assert part.isExpanded()
+
+
+def square(dock, run, qtbot):
+    """Mark a square on the picture; gives what is bad then."""
     click(dock, "tool_rectangle", qtbot)
-    own_run.companions.layer("mask drawing").add_rectangles(
-        [[30, 40], [30, 60], [50, 60], [50, 40]]
-    )
+    run.companions.layer("mask drawing").add_rectangles([[30, 40], [30, 60], [50, 60], [50, 40]])
     qtbot.waitUntil(lambda: len(dock.state.edits) == 1, timeout=WAIT)
-    before = dock.mask.bad
-    dock.edit_page._mirror()
+    return dock.mask.bad.copy()
+
+
+def test_grow_and_shrink_stop_at_panels(dock, own_run, qtbot):
+    before = square(dock, own_run, qtbot)
+    unfold(dock, "grow,_invert,_mirror", qtbot)
+    dock.findChild(QSpinBox, "steps").setValue(2)
+    dock.findChild(QCheckBox, "square").click()
+    panels = [panel.raw_index for panel in own_run.stack.geometry.panels.values()]
+    size = np.ones((5, 5), bool)
+    click(dock, "grow", qtbot)
     wanted = before.copy()
-    for panel in own_run.stack.geometry.panels.values():
-        part = before[panel.raw_index]
-        wanted[panel.raw_index] |= part[:, ::-1]
+    for panel in panels:
+        wanted[panel] = ndimage.binary_dilation(before[panel], size)
     assert np.array_equal(dock.mask.bad, wanted)
-    dock.edit_page._invert()
+    click(dock, "shrink", qtbot)
+    for panel in panels:
+        wanted[panel] = ndimage.binary_erosion(wanted[panel], size, border_value=1)
+    assert np.array_equal(dock.mask.bad, wanted)
+    assert [text.split("   ")[0] for text in items(dock)[1:]] == ["grow by 2", "shrink by 2"]
+    click(dock, "undo", qtbot)
+    click(dock, "undo", qtbot)
+    assert np.array_equal(dock.mask.bad, before)
+
+
+def test_the_whole_mask_is_inverted_and_mirrored(dock, own_run, qtbot):
+    before = square(dock, own_run, qtbot)
+    unfold(dock, "grow,_invert,_mirror", qtbot)
+    click(dock, "mirror", qtbot)
+    panels = [panel.raw_index for panel in own_run.stack.geometry.panels.values()]
+    wanted = before.copy()
+    for panel in panels:
+        wanted[panel] |= before[panel][:, ::-1]
+    assert np.array_equal(dock.mask.bad, wanted)
+    click(dock, "invert", qtbot)
     inside = np.isfinite(centres(own_run)[0])
     assert np.array_equal(dock.mask.bad, np.where(inside, ~wanted, wanted))
+    shown = np.asarray(own_run.companions.layer("mask reasons").data)
+    assert np.array_equal(shown != 0, own_run.stack.geometry.assemble(dock.mask.bad))
+    click(dock, "undo", qtbot)
+    assert np.array_equal(dock.mask.bad, wanted)
+    along = dock.findChild(QComboBox, "along")
+    along.setFocus()
+    qtbot.keyClick(along, Qt.Key.Key_Down)
+    click(dock, "mirror", qtbot)
+    for panel in panels:
+        wanted[panel] |= wanted[panel][::-1]
+    assert np.array_equal(dock.mask.bad, wanted)
 
 
 def test_a_saved_mask_is_opened_and_its_edits_undone(dock, own_run, tmp_path, qtbot):
