@@ -17,12 +17,24 @@ def exact(loop: Loop) -> Loop:
     return _compiled(loop)
 
 
+_FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
+
+
 def fast(loop: Loop) -> Loop:
     """Compile a loop whose sums may be taken in any order, so that they become vectors.
 
     Not for values that may be NaN or infinite: a compiler may then take x - x for 0.
     """
-    return _compiled(loop, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
+    return _compiled(loop, **_FAST)
+
+
+def part(loop: Loop) -> Loop:
+    """Compile what `fast` loops are made of, into each of them.
+
+    Called instead, it would be whichever of its versions was compiled first, in this process
+    or for the cache, and sums would differ in their last bits.
+    """
+    return cast(Loop, numba.njit(nogil=True, forceinline=True, **_FAST)(loop))
 
 
 def _compiled(loop: Loop, **options: Any) -> Loop:

@@ -14,8 +14,6 @@ measured and taken away, and the tail of the Gaussian beyond them put back.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import SettingsError
+from napari_xfelsort.core.masks.windows import (
+    WINDOW_BYTES,
+    fitted,
+    in_threads,
+    rows_of,
+    windows_of,
+)
 from napari_xfelsort.core.settings import Settings, setting
 
 #: Fewer values than this are not fitted.
@@ -172,7 +177,7 @@ def fit_background(
     SettingsError
         If the image has not two dimensions, or the window is less than `LEAST_PIXELS`.
     """
-    from napari_xfelsort.core.masks.plane_loops import backgrounds
+    from napari_xfelsort.core.masks.plane_loops import places, put_backgrounds
 
     chosen = settings or RobustSettings()
     image = _checked_image(image)
@@ -182,11 +187,17 @@ def fit_background(
         np.full(image.shape, np.nan), np.full(image.shape, np.nan), np.zeros(image.shape, np.int64)
     )
     zero, given = np.zeros(image.shape, np.float32), _numbers(chosen)
+    u, v = places(rows, columns)
 
-    def work(windows: NDArray[np.int64]) -> None:
-        backgrounds(image, zero, hidden, windows, rows, columns, given, *out)
+    windows = windows_of(image.shape, (rows, columns))
 
-    _in_threads(work, windows_of(image.shape, (rows, columns)), workers)
+    def work(part: slice) -> None:
+        some = windows[part]
+        found = fitted(image[np.newaxis], zero, hidden, some, (rows, columns), (u, v), given)
+        parts = (found.bases[0], found.planes[0], found.scales[0], found.inliers[0])
+        put_backgrounds(some, rows, columns, u, v, *parts, *out)
+
+    in_threads(work, windows, workers)
     return out
 
 
@@ -211,10 +222,6 @@ class SignalToNoise:
     workers : int
         Threads. Sums do not depend on it.
 
-    Attributes
-    ----------
-    counts : ndarray of int64, shape (y, x)
-        Frames in which the pixel had a ratio.
     """
 
     def __init__(
@@ -226,16 +233,19 @@ class SignalToNoise:
         settings: RobustSettings | None = None,
         workers: int = 1,
     ) -> None:
+        from napari_xfelsort.core.masks.plane_loops import places
+
         self._offset = np.zeros(shape, np.float32)
         if offset is not None:
             self._offset[...] = offset
         self._bad = _hidden(bad, shape) | ~np.isfinite(self._offset)
         self._window = _window(window, shape)
         self._windows = windows_of(shape, self._window)
+        self._places = places(*self._window)
         self._numbers = _numbers(settings or RobustSettings(all_starts=False))
         self._workers = workers
-        self._sums, self._squares = np.zeros(shape), np.zeros(shape)
-        self.counts = np.zeros(shape, np.int64)
+        # Of single precision, ratios are exact in these sums, in whatever order they come.
+        self._sums = np.zeros((3, len(self._windows), self._places[0].size))
 
     def add(self, frames: NDArray[Any]) -> None:
         """Add a block of frames, shape (frames, y, x).
@@ -245,46 +255,62 @@ class SignalToNoise:
         SettingsError
             If they have another shape.
         """
-        from napari_xfelsort.core.masks.plane_loops import add_ratios
-
         frames = np.asarray(frames)
         if frames.ndim != 3 or frames.shape[1:] != self._offset.shape:
             raise SettingsError(
                 f"Frames of {self._offset.shape} were expected, not of {frames.shape[1:]}."
             )
 
-        def work(windows: NDArray[np.int64]) -> None:
-            add_ratios(
-                frames, self._offset, self._bad, windows, *self._window, self._numbers,
-                self._sums, self._squares, self.counts,
-            )  # fmt: skip
+        def work(part: slice) -> None:
+            for row in rows_of(self._windows[part], self._windows.size, part.start):
+                self._add(row, frames)
 
-        _in_threads(work, self._windows, self._workers)
+        in_threads(work, self._windows, self._workers)
+
+    def _add(self, part: slice, frames: NDArray[Any]) -> None:
+        """Add frames to the sums of some windows, as many at a time as stay in the cache."""
+        from napari_xfelsort.core.masks.plane_loops import add_ratios
+
+        windows, sums = self._windows[part], self._sums[:, part]
+        size = max(1, WINDOW_BYTES // (self._places[0].nbytes * len(windows)))
+        for start in range(0, len(frames), size):
+            some = frames[start : start + size]
+            found = fitted(
+                some, self._offset, self._bad, windows, self._window, self._places, self._numbers
+            )
+            u, v = self._places
+            add_ratios(found.values, u, v, found.planes, found.scales, found.inliers, *sums)
+
+    def _at_pixels(self, number: int) -> NDArray[np.float64]:
+        """Sums of ratios, of their squares, or of frames, where pixels are."""
+        rows, columns = self._window
+        out = np.zeros(self._offset.shape)
+        for (top, left, own_top, own_left), sums in zip(
+            self._windows.tolist(), self._sums[number], strict=True
+        ):
+            window = sums[: rows * columns].reshape(rows, columns)
+            own = window[own_top - top :, own_left - left :]
+            out[own_top : top + rows, own_left : left + columns] = own
+        return out
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Frames in which each pixel had a ratio, shape (y, x)."""
+        return self._at_pixels(2).astype(np.int64)
 
     @property
     def mean(self) -> NDArray[np.float64]:
         """Mean ratio of each pixel, shape (y, x); NaN where there is none."""
-        return np.where(self.counts > 0, self._sums / np.maximum(self.counts, 1), np.nan)
+        sums, n = self._at_pixels(0), self._at_pixels(2)
+        return np.where(n > 0, sums / np.maximum(n, 1), np.nan)
 
     @property
     def spread(self) -> NDArray[np.float64]:
         """Standard deviation over the frames; NaN where there are fewer than two."""
-        n = np.maximum(self.counts, 2)
-        variance = (self._squares - self._sums**2 / n) / (n - 1)
-        return np.where(self.counts > 1, np.sqrt(np.maximum(variance, 0)), np.nan)
-
-
-def windows_of(shape: tuple[int, int], window: tuple[int, int]) -> NDArray[np.int64]:
-    """Windows of an image: top, left, and the first row and column that are its own.
-
-    Every pixel is a window's own exactly once. Ordered by row of windows.
-    """
-    found = [
-        (min(top, shape[0] - window[0]), min(left, shape[1] - window[1]), top, left)
-        for top in range(0, shape[0], window[0])
-        for left in range(0, shape[1], window[1])
-    ]
-    return np.array(found, np.int64)
+        sums, squares, known = (self._at_pixels(k) for k in range(3))
+        n = np.maximum(known, 2)
+        variance = (squares - sums**2 / n) / (n - 1)
+        return np.where(known > 1, np.sqrt(np.maximum(variance, 0)), np.nan)
 
 
 def _sorted(
@@ -372,20 +398,3 @@ def _window(window: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
             f"{LEAST_PIXELS}."
         )
     return rows, columns
-
-
-def _in_threads(work: Any, windows: NDArray[np.int64], workers: int) -> None:
-    """Give each thread whole rows of windows; no two write to the same pixel."""
-    if workers <= 1:
-        work(windows)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(work, _rows_of(windows, workers)):
-            pass
-
-
-def _rows_of(windows: NDArray[np.int64], parts: int) -> Iterator[NDArray[np.int64]]:
-    starts = np.flatnonzero(np.diff(windows[:, 2], prepend=-1))
-    for rows in np.array_split(starts, min(parts, len(starts))):
-        end = starts[starts > rows[-1]]
-        yield windows[rows[0] : end[0] if len(end) else len(windows)]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.masks.compiled_loops import fast
+from napari_xfelsort.core.masks.compiled_loops import fast, part
 
 #: What is this near to a bound, of the numbers' size, is on it.
 _ROUNDING = 1e-12
@@ -45,7 +45,7 @@ def nearest(x: NDArray[Any], k: int, centre: float) -> int:
     return low
 
 
-@fast
+@part
 def moments(x: NDArray[Any], start: int, end: int, centre: float) -> tuple[float, float]:
     """Sum and sum of squares of ``x - centre`` in a range of indices."""
     first = second = 0.0
@@ -82,7 +82,7 @@ def first_above(x: NDArray[Any], bound: float) -> int:
     return low
 
 
-@fast
+@part
 def inliers_around(
     x: NDArray[Any], k: int, centre: float, scale_lambda: float, floor: float
 ) -> tuple[float, int, int]:
@@ -102,7 +102,7 @@ def inliers_around(
         last, bound = n, scale_lambda * scale
 
 
-@fast
+@part
 def cleaned_scale(
     x: NDArray[Any], centre: float, scale: float, scale_lambda: float, kept: float, floor: float
 ) -> float:

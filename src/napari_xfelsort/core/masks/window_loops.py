@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.masks.compiled_loops import fast
+from napari_xfelsort.core.masks.compiled_loops import exact, fast, part
 
 #: Stands for a pixel that is not used: above any residual, and finite.
 NO_VALUE = np.float32(1e30)
 _USED = np.float32(1e29)
+#: Pixels of a window that starting levels are taken from.
+COARSE = 29
 #: Looks for a rank's residual; bisection of 31 bits is twice as long at most.
 _SEARCH = 64
 #: A rank may be missed by one, and one more for each so many.
@@ -35,7 +37,7 @@ Whole = Any
 Real = Any  # of single or double precision: each is compiled
 
 
-@fast
+@part
 def residuals(values: Floats, u: Floats, v: Floats, plane: Floats, size: Floats) -> None:
     """Absolute residuals of pixels from the plane ``a u + b v + c``."""
     a, b, c = plane[0], plane[1], plane[2]
@@ -52,7 +54,7 @@ def count_up_to(keys: Ints, bound: Whole) -> Whole:
     return count
 
 
-@fast
+@exact
 def rank_size(keys: Ints, rank: int, guess: Real, slack: int) -> Real:
     """Residual of a rank (from 1), missed by at most ``slack`` ranks.
 
@@ -94,19 +96,19 @@ def rank_size(keys: Ints, rank: int, guess: Real, slack: int) -> Real:
     return real(high)
 
 
-@fast
+@exact
 def bits(value: Real) -> np.int32:
     """The bits of a float32 as a whole number."""
     return np.float32(value).view(np.int32)
 
 
-@fast
+@exact
 def real(number: np.int32) -> Real:
     """The float32 of some bits."""
     return np.int32(number).view(np.float32)
 
 
-@fast
+@part
 def improve(
     values: Floats, u: Floats, v: Floats, size: Floats, above: Real, up_to: Real, plane: Floats
 ) -> bool:
@@ -143,7 +145,7 @@ def improve(
     return True
 
 
-@fast
+@part
 def spread(size: Floats, up_to: Real) -> tuple[Real, Real]:
     """Number and sum of squares of the residuals up to a bound."""
     n = total = np.float32(0)
@@ -155,7 +157,7 @@ def spread(size: Floats, up_to: Real) -> tuple[Real, Real]:
     return n, total
 
 
-@fast
+@part
 def scale_of(size: Floats, first: Real, scale_lambda: Real, floor: Real) -> tuple[Real, Whole]:
     """Scale of inliers by the modified selective statistical estimator, and their number.
 
@@ -164,21 +166,35 @@ def scale_of(size: Floats, first: Real, scale_lambda: Real, floor: Real) -> tupl
     need be sorted.
     """
     bound = max(first, np.float32(scale_lambda * floor))
-    n, total = spread(size, bound)
+    n, scale = np.float32(-1), np.float32(floor)
     for _ in range(_SEARCH):
+        more, total = spread(size, bound)
+        if more == n:
+            break
+        n = more
         scale = max(np.sqrt(total / max(n - np.float32(1), np.float32(1))), np.float32(floor))
         wider = np.float32(scale_lambda) * scale
         if wider <= bound:
             break
         bound = wider
-        more, total = spread(size, bound)
-        if more == n:
-            break
-        n = more
     return scale, np.int64(n)
 
 
-@fast
+@part
+def spread_and_double(size: Floats, up_to: Real) -> tuple[Real, Real, Real]:
+    """As `spread`, and the number of residuals up to twice the bound."""
+    n = total = double = np.float32(0)
+    wide = np.float32(2) * up_to
+    for i in range(size.size):
+        weight = np.float32(1) if size[i] <= up_to else np.float32(0)
+        part_of = weight * size[i]
+        n += weight
+        total += part_of * part_of
+        double += np.float32(1) if size[i] <= wide else np.float32(0)
+    return n, total, double
+
+
+@part
 def without_contamination(
     size: Floats, scale: Real, scale_lambda: Real, kept: Real, floor: Real
 ) -> Real:
@@ -192,8 +208,7 @@ def without_contamination(
     least = 0.75 * scale
     for _ in range(8 if scale > 0 else 0):
         bound = scale_lambda * found
-        n, total = spread(size, np.float32(bound))
-        double, _rest = spread(size, np.float32(2 * bound))
+        n, total, double = spread_and_double(size, np.float32(bound))
         density = (double - n) / bound
         inliers = n - density * bound
         square = total - density * bound**3 / 3
@@ -207,7 +222,7 @@ def without_contamination(
     return max(found, floor)
 
 
-@fast
+@part
 def descend(
     values: Floats,
     u: Floats,
@@ -287,59 +302,7 @@ def shortest_half(some: Floats, n: int) -> tuple[Real, Real]:
     return middle, np.float32(0.5) * width
 
 
-@fast
-def fit_window(
-    values: Floats,
-    u: Floats,
-    v: Floats,
-    size: Floats,
-    some: Floats,
-    planes: Floats,
-    n: int,
-    rank: int,
-    sample: int,
-    iterations: int,
-    scale_lambda: Real,
-    kept: Real,
-    floor: Real,
-    always_below: Real,
-) -> tuple[Real, Whole]:
-    """Robust plane of a window, left in ``planes[0]``; returns its scale and inliers.
-
-    Parameters
-    ----------
-    size, some, planes : ndarray of float32
-        Scratch: of the window's length, of the coarse sample's, and (3, 3).
-    n : int
-        Used pixels.
-    rank, sample : int
-        k of the k-th order statistics, and pixels below it that make a step.
-    scale_lambda, kept, floor : Real
-        See `scale_of` and `without_contamination`.
-    """
-    best, plane, other = planes[0], planes[1], planes[2]
-    count = coarse_sample(values, n, some)
-    middle, width = shortest_half(some, count)
-    guess = width
-    plane[:] = 0
-    plane[2] = middle
-    least = descend(values, u, v, size, plane, best, guess, rank, sample, iterations)
-    scale, inliers = refine(values, u, v, size, best, least, rank, scale_lambda, floor)
-    if inliers < always_below * n or scale > _WIDE * width:
-        for share in _STARTS:
-            plane[:] = 0
-            plane[2] = some[int(share * (count - 1))]
-            reached = descend(values, u, v, size, plane, other, guess, rank, sample, iterations)
-            if reached < _GAIN * least:
-                least = reached
-                best[:] = other
-        scale, inliers = refine(values, u, v, size, best, least, rank, scale_lambda, floor)
-    if kept > 0:
-        scale = without_contamination(size, scale, scale_lambda, kept, floor)
-    return scale, inliers
-
-
-@fast
+@part
 def refine(
     values: Floats,
     u: Floats,
@@ -363,3 +326,65 @@ def refine(
             bound = np.float32(scale_lambda) * scale
             improve(values, u, v, size, np.float32(-1), bound, plane)
     return scale, inliers
+
+
+@fast
+def fit_windows(
+    values: Floats,
+    used: NDArray[np.int64],
+    u: Floats,
+    v: Floats,
+    numbers: NDArray[np.float64],
+    planes: Floats,
+    scales: Floats,
+    inliers: NDArray[np.int64],
+) -> None:
+    """Planes of windows, their scales and numbers of inliers; NaN and 0 if too few are used.
+
+    Compiled once, for these very types: the same numbers give the same bits, whatever frames
+    they are from.
+
+    Parameters
+    ----------
+    values, used : ndarray, shapes (N, padded) and (N,)
+        Of `plane_loops.take_windows`.
+    u, v : ndarray of float32
+        Places of the pixels, see `plane_loops.places`.
+    numbers : ndarray
+        See `robust._numbers`.
+    planes, scales, inliers : ndarray, shapes (N, 3), (N,), (N,)
+        Set.
+    """
+    iterations, always_below = int(numbers[4]), numbers[8]
+    scale_lambda, kept, floor = numbers[5], numbers[6], numbers[7]
+    size, some = np.empty_like(u), np.empty(COARSE, np.float32)
+    best, plane, other = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
+    for k in range(values.shape[0]):
+        n, window = used[k], values[k]
+        scales[k], inliers[k] = np.nan, 0
+        if n < numbers[2]:
+            continue
+        rank = max(int(numbers[0] * n), int(numbers[1]) + 1)
+        sample = min(max(int(numbers[3] * n), int(numbers[1])), rank - 1)
+        count = coarse_sample(window, n, some)
+        middle, width = shortest_half(some, count)
+        least, scale, good = np.float32(np.inf), np.float32(floor), 0
+        first, last = -1, 0  # the densest values; others only when that leaves doubts
+        for _ in range(2):
+            for start in range(first, last):
+                plane[:] = 0
+                plane[2] = middle if start < 0 else some[int(_STARTS[start] * (count - 1))]
+                reached = descend(
+                    window, u, v, size, plane, other, width, rank, sample, iterations
+                )
+                if reached < _GAIN * least:
+                    least = reached
+                    best[:] = other
+            scale, good = refine(window, u, v, size, best, least, rank, scale_lambda, floor)
+            if good >= always_below * n and scale <= _WIDE * width:
+                break
+            first, last = 0, len(_STARTS)
+        if kept > 0:
+            scale = without_contamination(size, scale, scale_lambda, kept, floor)
+        planes[k] = best
+        scales[k], inliers[k] = scale, good
