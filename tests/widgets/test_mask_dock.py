@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from dock_user import drag
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QMessageBox, QPushButton
 
@@ -134,6 +135,33 @@ def test_a_dragged_lambda_gives_the_mask_made_with_it(dock, own_run, dark, qtbot
     wanted = make_mask(dark[1], geometry=geometry, bad=geometry.static_mask(), mask_lambda=found)
     assert np.array_equal(dock.made.reasons, wanted.reasons)
     assert np.array_equal(shown(own_run), picture(own_run, dock.made))
+
+
+def test_the_robust_fit_lies_over_the_histogram(dock, own_run, dark, qtbot, monkeypatch):
+    from napari_xfelsort.widgets import mask_histogram
+
+    finish(dock, "make", qtbot)
+    shown = dock.look_page.histogram
+    ratio = dock.made.features["offset"].ratio
+    known = ratio[np.isfinite(ratio)]
+    axes = shown.figure.axes[0]
+    (curve,) = [line for line in axes.lines if line.get_label().startswith("robust fit")]
+    x, y = curve.get_data()
+    near = np.abs(known) < 3
+    assert x[np.argmax(y)] == pytest.approx(np.median(known[near]), abs=0.1)
+    above = x[y > y.max() / 2]
+    assert above[-1] - above[0] == pytest.approx(2.355 * np.std(known[near]), rel=0.15)
+    width = 30 / 120
+    assert y.sum() * (x[1] - x[0]) / width == pytest.approx(known.size, rel=0.05)
+    (legend,) = shown.figure.legends
+    assert curve.get_label() in [text.get_text() for text in legend.get_texts()]
+    # While λ is dragged nothing is counted or fitted again.
+    monkeypatch.setattr(mask_histogram, "ratio_histogram", None)
+    drag(axes, 6, 4, qtbot)
+    assert dock.made.settings.mask_lambda == pytest.approx(4, abs=0.3)
+    assert shown.figure.axes[0] is axes
+    dock.make_page.findChild(QLineEdit, "mask_lambda").setText("5")
+    assert shown.ranges == [(-5, 5)]
 
 
 def test_a_mask_is_saved_and_used(dock, own_run, dark, tmp_path, qtbot, monkeypatch):
