@@ -20,10 +20,16 @@ PLUGIN = "napari-xfelsort"
 def folder(tmp_path, monkeypatch) -> Path:
     """Where samples are kept in a test; small ones."""
     monkeypatch.setenv("XFELSORT_SAMPLES", str(tmp_path / "samples"))
-    settings = simulate.DetectorSimulationSettings
-    monkeypatch.setattr(
-        simulate, "DetectorSimulationSettings", lambda **given: settings(n_events=12, **given)
-    )
+    small = {
+        "DetectorSimulationSettings": {"n_events": 12},
+        "SfxSimulationSettings": {"n_events": 7, "binning": 8},
+        "DarkSimulationSettings": {"n_events": 5, "binning": 8},
+    }
+    for name, changes in small.items():
+        kind = getattr(simulate, name)
+        monkeypatch.setattr(
+            simulate, name, lambda kind=kind, changes=changes, **given: kind(**given | changes)
+        )
     return tmp_path / "samples"
 
 
@@ -105,16 +111,56 @@ def test_the_manifest_names_samples_that_are_runs(folder, qapp):
     manager.discover()
     pairs = manager.iter_sample_data()
     found = {s.key: s for plugin, group in pairs if plugin == PLUGIN for s in group}
-    assert set(found) == {"run-to-label", "run-to-sort"}
-    names = []
-    for sample in found.values():
-        (events, keywords, kind), *others = sample.open()
-        assert kind == "image"
-        assert events.shape[0] == 12
-        assert keywords["metadata"]["napari_xfelsort"]["stack"].geometry is not None
-        assert {other[2] for other in others} <= {"labels", "shapes", "points"}
-        names.append(keywords["name"])
-    assert names == ["run0001.cxi", "run0002.cxi"]
+    assert set(found) == {"run-to-label", "run-to-sort", "sfx-run", "dark-and-flat"}
+    names = {}
+    for key, sample in found.items():
+        layers = sample.open()
+        assert layers[0][2] == "image"
+        assert {kind for _, _, kind in layers} <= {"image", "labels", "shapes", "points"}
+        runs = [(events, keywords) for events, keywords, kind in layers if kind == "image"]
+        for _, keywords in runs:
+            stack = keywords["metadata"]["napari_xfelsort"]["stack"]
+            assert stack.geometry is not None
+            assert not stack.problems
+        names[key] = [(keywords["name"], len(events)) for events, keywords in runs]
+    assert names == {
+        "run-to-label": [("run0001.cxi", 12)],
+        "run-to-sort": [("run0002.cxi", 12)],
+        "sfx-run": [("run0001.cxi", 7)],
+        "dark-and-flat": [("dark.cxi", 5), ("flat.cxi", 5)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("make", "lost"),
+    [(samples.simulated_sfx, "sfx/run0001.geom"), (samples.simulated_pair, "dark/flat.cxi")],
+)
+def test_crystallography_and_the_pair_are_written_once_and_again_when_lost(
+    folder, qapp, make, lost
+):
+    first = make()
+    written = files(folder)
+    assert make() == first
+    assert files(folder) == written
+    (folder / lost).unlink()
+    assert make() == first
+    assert set(files(folder)) == set(written)
+
+
+def test_the_crystallography_run_has_its_spots_as_peaks(folder, qapp):
+    data, geometry = samples.simulated_sfx()
+    stack = xs.open_stack(data, geometry=geometry)
+    assert max(len(stack.peaks(i)[0]) for i in range(7)) > 10
+    assert len({round(stack.photon_energy(i), -3) for i in range(7)}) == 3
+
+
+def test_the_pair_opens_as_two_runs(folder, make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    viewer.open_sample(PLUGIN, "dark-and-flat")
+    dark, flat = runs_of(viewer).runs
+    assert (len(dark), len(flat)) == (5, 5)
+    assert dark.stack.geometry.digest == flat.stack.geometry.digest
+    assert flat.stack.raw(0).mean() > dark.stack.raw(0).mean() + 500
 
 
 def test_both_samples_open_in_a_viewer_and_have_one_detector(folder, make_napari_viewer, qtbot):

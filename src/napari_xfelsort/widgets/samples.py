@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from napari_xfelsort.core.settings import Settings
 from napari_xfelsort.widgets.layers import LayerData, Opened
 
 #: Changes when the simulation does, so that no old sample is taken for a new one.
@@ -31,11 +33,25 @@ def sorting_run() -> list[LayerData]:
     return _sample(2)
 
 
+def sfx_run() -> list[LayerData]:
+    """A simulated run of serial crystallography at seven fluxes, its spots as stored peaks."""
+    return _opened(simulated_sfx())
+
+
+def dark_and_flat() -> list[LayerData]:
+    """A dark and a flat-field run of one detector with planted defects, for making masks."""
+    dark, flat, geometry = simulated_pair()
+    return _opened((dark, geometry), (flat, geometry))
+
+
 def _sample(run: int) -> list[LayerData]:
+    return _opened(simulated_run(run))
+
+
+def _opened(*runs: tuple[str, str]) -> list[LayerData]:
     from napari_xfelsort.widgets.reading import open_layers, watch_current_viewer
 
-    data, geometry = simulated_run(run)
-    layers = open_layers(Opened((data,), geometry))
+    layers = [layer for data, geometry in runs for layer in open_layers(Opened((data,), geometry))]
     watch_current_viewer()
     return layers
 
@@ -51,18 +67,68 @@ def simulated_run(run: int) -> tuple[str, str]:
     OutputError
         If the folder cannot be written.
     """
-    from napari.utils import progress
-
     from napari_xfelsort.core.simulate import DetectorSimulationSettings, simulate_detector
 
     folder = sample_folder() / f"run{run}"
     data, geometry = folder / f"run{run:04d}.cxi", folder / "small.geom"
-    # Each file is there when it is complete; all are when the writer was not stopped.
     files = (data, geometry, folder / "truth" / "good.lst", folder / "truth" / "bad.lst")
-    if not all(path.is_file() for path in files):
-        settings = DetectorSimulationSettings(seed=run, run=run)
-        with progress(total=settings.n_events, desc="simulating a run") as bar:
-            simulate_detector(
-                folder, settings, overwrite=True, progress=lambda done, total: bar.update(1)
-            )
+    settings = DetectorSimulationSettings(seed=run, run=run)
+    _written(files, simulate_detector, settings, settings.n_events)
     return str(data), str(geometry)
+
+
+def simulated_sfx() -> tuple[str, str]:
+    """Data file and geometry of a simulated crystallography run, as `simulated_run`.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    from napari_xfelsort.core.simulate import SfxSimulationSettings, simulate_sfx
+
+    folder = sample_folder() / "sfx"
+    data, geometry = folder / "run0001.cxi", folder / "run0001.geom"
+    lists = (folder / "truth" / f"run0001-{kind}.lst" for kind in ("hits", "blanks"))
+    # Half the EIGER2's pixels along rows and columns; as many events of each flux.
+    settings = SfxSimulationSettings(n_events=42, binning=2, seed=1, stored_peaks=True)
+    _written((data, geometry, *lists), simulate_sfx, settings, settings.n_events)
+    return str(data), str(geometry)
+
+
+def simulated_pair() -> tuple[str, str, str]:
+    """Dark run, flat-field run and geometry, as `simulated_run`.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    from napari_xfelsort.core.simulate import DarkSimulationSettings, simulate_dark
+
+    folder = sample_folder() / "dark"
+    files = (folder / "dark.cxi", folder / "flat.cxi", folder / "detector.geom")
+    settings = DarkSimulationSettings(n_events=60, binning=4, seed=1)
+    truth = folder / "truth" / "defects.h5"
+    _written((*files, truth), simulate_dark, settings, 2 * settings.n_events)
+    return str(files[0]), str(files[1]), str(files[2])
+
+
+def _written(
+    files: tuple[Path, ...], simulate: Callable[..., object], settings: Settings, steps: int
+) -> None:
+    """Write a sample into the folder of its first file, unless all of it is there.
+
+    Each file is there when it is complete; all are when the writer was not stopped.
+    """
+    from napari.utils import progress
+
+    if all(path.is_file() for path in files):
+        return
+    with progress(total=steps, desc="simulating a run") as bar:
+        simulate(
+            files[0].parent,
+            settings,
+            overwrite=True,
+            progress=lambda done, total: bar.update(1),
+        )
