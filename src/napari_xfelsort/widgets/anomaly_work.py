@@ -1,0 +1,358 @@
+"""What the Anomalies dock does beside the window: functions for jobs, and what they make."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xfelsort.core.agreement import ClassAgreement, class_agreements
+from napari_xfelsort.core.anomalies.applying import AnomalyTable, apply_anomalies
+from napari_xfelsort.core.anomalies.attribution import attribute
+from napari_xfelsort.core.anomalies.labelled import groups_of, labelled_anomalies
+from napari_xfelsort.core.anomalies.learners import features_of
+from napari_xfelsort.core.anomalies.model_file import load_anomaly_model
+from napari_xfelsort.core.anomalies.stack_features import FrameReader, stack_features
+from napari_xfelsort.core.anomalies.training import AnomalyModel, train_anomalies
+from napari_xfelsort.core.deep import DeepModel, load_deep_model
+from napari_xfelsort.core.errors import OutputError, XfelsortError
+from napari_xfelsort.core.labels import LabelStore
+from napari_xfelsort.core.lists import write_list
+from napari_xfelsort.core.stack import EventStack
+from napari_xfelsort.widgets.workers import Report
+
+AnyModel = AnomalyModel | DeepModel
+
+#: What is counted meanwhile.
+EVENTS, CLASSES, LOOKS = "events", "classes", "looks"
+#: Events that are judged before the window sees more of them.
+_AT_ONCE = 8
+#: Every so many events are judged first, so that a run is soon seen as a whole.
+_STRIDE = 16
+
+
+class Judged:
+    """What is known of the events of a run; filled in one thread, read in another.
+
+    Attributes
+    ----------
+    model : AnomalyModel or DeepModel
+        Who judges.
+    stack : EventStack
+        The events.
+    probabilities : ndarray, shape (events, classes)
+        NaN where not known.
+    done : ndarray of bool, shape (events,)
+        Which events were looked at.
+    failed : dict of int to str
+        Why an event could not be judged.
+    """
+
+    def __init__(self, model: AnyModel, stack: EventStack) -> None:
+        self.model, self.stack = model, stack
+        self.probabilities = np.full((len(stack), len(model.class_names)), np.nan, order="F")
+        self.done = np.zeros(len(stack), bool)
+        self.failed: dict[int, str] = {}
+
+    @property
+    def n_done(self) -> int:
+        """Events that were looked at."""
+        return int(np.count_nonzero(self.done))
+
+    def take(self, positions: NDArray[np.int64], table: AnomalyTable) -> None:
+        """Note what was found of some events."""
+        self.probabilities[positions] = table.probabilities
+        self.failed.update({int(positions[k]): why for k, why in table.failed.items()})
+        self.done[positions] = True
+
+    def table(self) -> AnomalyTable:
+        """What was found of the events that were looked at."""
+        there = np.flatnonzero(self.done)
+        known = self.probabilities[there]
+        row = {int(position): k for k, position in enumerate(there)} if self.failed else {}
+        return AnomalyTable(
+            self.model.class_names,
+            [self.stack.event_id(int(position)) for position in there],
+            known,
+            self.model.choose(known),
+            {row[position]: why for position, why in self.failed.items() if position in row},
+        )
+
+    def having(self) -> NDArray[np.int64]:
+        """How many events have each anomaly."""
+        return np.asarray(self.model.choose(self.probabilities).sum(axis=0), np.int64)
+
+
+def load_any(path: str) -> AnyModel:
+    """A model of anomalies of either kind.
+
+    Raises
+    ------
+    ModelError
+        If it is none, or is damaged.
+    MissingDependencyError
+        If it is a network, and what it needs is not installed.
+    """
+    try:
+        with zipfile.ZipFile(path) as source:
+            network = "model.json" in source.namelist() and (
+                "weights.safetensors" in source.namelist()
+            )
+    except (OSError, zipfile.BadZipFile):
+        network = False
+    return load_deep_model(path) if network else load_anomaly_model(path)
+
+
+def about(model: AnyModel, path: str) -> str:
+    """What a model is, in a sentence or two."""
+    n = len(model.class_names)
+    kind = "network" if isinstance(model, DeepModel) else "model"
+    parts = [f"A {kind} of {n} anomal{'y' if n == 1 else 'ies'}."]
+    trained = model.provenance.get("trained on")
+    if isinstance(trained, str) and trained:
+        parts.append(f"Trained on {trained}.")
+    macro = model.metrics.get("macro")
+    f1 = macro.get("f1") if isinstance(macro, dict) else None
+    if isinstance(f1, float):
+        parts.append(f"Mean F1 {f1:.2f} on the events that chose its parameters.")
+    if not path:
+        parts.append("It is not saved.")
+    return " ".join(parts)
+
+
+def judge(
+    model: AnyModel,
+    reader: FrameReader,
+    positions: NDArray[np.int64],
+    tick: Callable[[int, int], None] | None = None,
+) -> AnomalyTable:
+    """What a model of either kind says of some events."""
+    if isinstance(model, AnomalyModel):
+        return apply_anomalies(model, reader, positions.tolist(), tick)
+    failed: dict[int, str] = {}
+
+    def frames() -> Iterator[NDArray[np.float32]]:
+        for k, position in enumerate(positions.tolist()):
+            if tick is not None:
+                tick(k, len(positions))
+            try:
+                yield reader.frame(position)
+            except (XfelsortError, OSError) as error:
+                failed[k] = str(error)
+                yield np.full(reader.mask.shape, np.nan, np.float32)
+
+    found = model.predict(frames(), reader.center, reader.mask)
+    events = [reader.stack.event_id(int(position)) for position in positions]
+    for k in np.flatnonzero(np.isnan(found).all(axis=1)).tolist():
+        failed.setdefault(k, "No picture can be made of this event.")
+    return AnomalyTable(model.class_names, events, found, model.choose(found), failed)
+
+
+def judging(judged: Judged) -> Callable[[Report], Judged]:
+    """Work that judges all events that were not yet; reports them as they come."""
+
+    def work(report: Report) -> Judged:
+        reader = FrameReader(judged.stack)
+        n = len(judged.stack)
+        order = np.argsort(np.arange(n) % _STRIDE != 0, kind="stable")
+        left = order[~judged.done[order]]
+        before = n - len(left)
+        for start in range(0, len(left), _AT_ONCE):
+            part = left[start : start + _AT_ONCE]
+            at = before + start
+
+            def tick(done: int, _: int, at: int = at) -> None:
+                report((EVENTS, at + done, n))
+
+            judged.take(part, judge(judged.model, reader, part, tick))
+        return judged
+
+    return work
+
+
+class EventJudgement(NamedTuple):
+    """What is known of one event."""
+
+    judged: Judged
+    event: int
+    table: AnomalyTable
+
+
+def judging_event(judged: Judged, event: int) -> Callable[[Report], EventJudgement]:
+    """Work that judges one event."""
+
+    def work(report: Report) -> EventJudgement:
+        where = np.array([event])
+        return EventJudgement(judged, event, judge(judged.model, FrameReader(judged.stack), where))
+
+    return work
+
+
+class Place(NamedTuple):
+    """Where an anomaly is on an event.
+
+    Attributes
+    ----------
+    judged : Judged
+        Whose model was asked.
+    event : int
+    class_name : str
+    heat : ndarray of float32, shape of the picture
+        The larger, the more it speaks for the anomaly; NaN without a value.
+    told : str
+        A sentence about it.
+    """
+
+    judged: Judged
+    event: int
+    class_name: str
+    heat: NDArray[np.float32]
+    told: str
+
+
+def placing(judged: Judged, event: int, class_name: str) -> Callable[[Report], Place]:
+    """Work that finds where an anomaly is."""
+
+    def work(report: Report) -> Place:
+        reader, model = FrameReader(judged.stack), judged.model
+        frame = reader.frame(event)
+        if isinstance(model, DeepModel):
+            report((LOOKS, 0, 1))
+            heat = model.activation_map(frame, class_name, reader.center, reader.mask)
+            heat = np.where(np.isfinite(frame), heat, np.float32(np.nan))
+            told = "Bright is what the network takes for it."
+            return Place(judged, event, class_name, heat, told)
+        optics = reader.optics(event)
+        found = attribute(
+            model,
+            frame,
+            class_name,
+            reader.center,
+            reader.mask,
+            optics,
+            lambda done, total: report((LOOKS, done, total)),
+        )
+        parts = ["Bright is what makes it likelier."]
+        ring = found.strongest
+        if not found.has_place:
+            parts = ["No ring or part of the frame alone makes it likelier."]
+        elif ring is not None:
+            text = f"Of whole rings, that from {ring[0]:.0f} to {ring[1]:.0f} px adds most"
+            spacing = _spacing(np.mean(ring), optics) if optics.known else 0.0
+            parts.append(f"{text} (about {spacing:.2f} Å)." if spacing else f"{text}.")
+        if found.has_place and found.smooth > 0.5 * found.probability:
+            parts.append(f"Smoothed all over, the frame still gets {found.smooth:.2f}.")
+        return Place(judged, event, class_name, found.heat, " ".join(parts))
+
+    return work
+
+
+def _spacing(radius: Any, optics: Any) -> float:
+    angle = float(np.arctan(radius / optics.distance))
+    return float(optics.wavelength / (2 * np.sin(angle / 2))) if angle > 0 else 0.0
+
+
+class TrainTask(NamedTuple):
+    """What a model is trained of."""
+
+    stack: EventStack
+    folder: str
+    learner: str
+    unlabelled_are_clean: bool
+
+
+class TrainedModel(NamedTuple):
+    """What training made.
+
+    Attributes
+    ----------
+    model : AnomalyModel
+    counts : dict of str to int
+        Labelled events that have each anomaly.
+    n : int
+        Labelled events.
+    agreements : dict of str to ClassAgreement
+        Where several people labelled.
+    notes : list of str
+        What could not be used.
+    """
+
+    model: AnomalyModel
+    counts: Mapping[str, int]
+    n: int
+    agreements: Mapping[str, ClassAgreement]
+    notes: list[str]
+
+
+def training(task: TrainTask) -> Callable[[Report], TrainedModel]:
+    """Work that trains a model as ``xfelsort anomalies train`` does."""
+
+    def work(report: Report) -> TrainedModel:
+        store = LabelStore(task.folder, create=False)
+        labelled = labelled_anomalies(
+            task.stack, store, unlabelled_are_clean=task.unlabelled_are_clean
+        )
+        reader = FrameReader(task.stack)
+        kind = features_of("gradient_boosting" if task.learner == "best" else task.learner)
+        found = stack_features(
+            reader,
+            labelled.positions.tolist(),
+            kind,
+            lambda done, total: report((EVENTS, done, total)),
+        )
+        kept = [k for k in range(len(found.matrix)) if k not in found.failed]
+        model = train_anomalies(
+            found.matrix[kept],
+            labelled.truth[kept],
+            labelled.class_names,
+            groups_of(labelled)[kept],
+            task.learner,
+            feature_names=found.names,
+            progress=lambda done, total: report((CLASSES, done, total)),
+        )
+        counts = labelled.truth[kept].sum(axis=0).tolist()
+        agreements = class_agreements(store, labelled.class_names)
+        notes = list(labelled.notes)
+        if found.failed:
+            first = next(iter(found.failed.values()))
+            notes.append(f"{len(found.failed)} labelled events could not be read: {first}")
+        return TrainedModel(
+            model,
+            dict(zip(labelled.class_names, counts, strict=True)),
+            len(kept),
+            {each.name: each for each in agreements if each.n_events},
+            notes,
+        )
+
+    return work
+
+
+def list_paths(folder: str, stem: str, class_names: tuple[str, ...]) -> dict[str, Path]:
+    """Where the list of each anomaly is written."""
+    return {name: Path(folder) / f"{stem}-{name}.lst" for name in class_names}
+
+
+def write_lists(
+    table: AnomalyTable, paths: Mapping[str, Path], overwrite: bool
+) -> Mapping[str, int]:
+    """Write the events that have each anomaly as a list; gives how many they are.
+
+    Raises
+    ------
+    OutputError
+        If a list exists and is not to be replaced, or cannot be written.
+    """
+    written = {}
+    first = next(iter(paths.values()))
+    try:
+        first.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {first.parent} cannot be made: {error}.") from error
+    for k, name in enumerate(table.class_names):
+        events = [table.events[row] for row in np.flatnonzero(table.chosen[:, k])]
+        written[name] = write_list(paths[name], events, absolute=True, overwrite=overwrite)
+    return written
