@@ -113,6 +113,12 @@ def test_values_are_rounded_to_photons(tmp_path):
     assert sparse(values, bad, 100.0).place_multi.tolist() == [7]
     with pytest.raises(OutputError, match="more than"):
         sparse(np.array([[3e12]]))
+    with pytest.raises(OutputError, match="more than"):
+        sparse(np.array([[1 << 40]]))
+    signed = sparse(np.array([[-3, 0, 1, 9]], np.int8))
+    assert (signed.place_ones.tolist(), signed.place_multi.tolist()) == ([2], [3])
+    flags = sparse(np.array([[True, False]]))
+    assert flags.place_ones.tolist() == [0]
     with pytest.raises(SettingsError, match="cannot count"):
         sparse(values, per_photon=0.0)
 

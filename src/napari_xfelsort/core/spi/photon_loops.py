@@ -1,4 +1,9 @@
-"""Places of photons in frames; compiled when imported: import it where used."""
+"""Places of photons in frames; compiled when imported: import it where used.
+
+Every pixel is written where the next place goes, and kept by moving on: most have no photon,
+and a processor that has to guess which takes longer. What is not reached of the places is
+never touched.
+"""
 
 from __future__ import annotations
 
@@ -11,70 +16,75 @@ from napari_xfelsort.core.masks.compiled_loops import exact
 
 Ints = NDArray[np.int32]
 
-
-@exact
-def _photons(value: float, per_photon: float):  # type: ignore[no-untyped-def]
-    """Nearest whole number of photons; none for what is no number."""
-    count = np.floor(value / per_photon + 0.5)
-    if not count >= 1.0:
-        return 0
-    if count > 2147483647.0:
-        return -1
-    return int(count)
+#: The most photons that a place can have.
+_MOST = 2147483647
 
 
 @exact
-def count(
+def whole(
     frames: NDArray[Any],
     bad: NDArray[np.bool_],
-    per_photon: float,
-    ones: NDArray[np.int64],
-    multi: NDArray[np.int64],
-) -> bool:
-    """Pixels of each frame with one photon and with more; False when one has too many.
-
-    ``bad`` has a row for each frame, one row for all, or none.
-    """
-    for e in range(len(frames)):
-        row = -1
-        if len(bad) > 0:
-            row = e if len(bad) > 1 else 0
-        for p in range(frames.shape[1]):
-            if frames[e, p] == 0 or (row >= 0 and bad[row, p]):
-                continue
-            n = _photons(float(frames[e, p]), per_photon)
-            if n < 0:
-                return False
-            if n == 1:
-                ones[e] += 1
-            elif n > 1:
-                multi[e] += 1
-    return True
-
-
-@exact
-def fill(
-    frames: NDArray[Any],
-    bad: NDArray[np.bool_],
-    per_photon: float,
+    ones: Ints,
+    multi: Ints,
     place_ones: Ints,
     place_multi: Ints,
     count_multi: Ints,
-) -> None:
-    """Places of one photon, of more, and how many, of one frame after another."""
-    i, j = 0, 0
+) -> bool:
+    """Photons of frames that count them; False when a pixel has more than can be stored.
+
+    ``bad`` has a row for each frame, one row for all, or none; ``ones`` and ``multi`` are
+    numbers of each frame; places are those of one frame after another, and one longer than
+    there are values.
+    """
+    i: Any = 0
+    j: Any = 0
+    fits: Any = True
     for e in range(len(frames)):
-        row = -1
-        if len(bad) > 0:
-            row = e if len(bad) > 1 else 0
+        first, second = i, j
+        row = min(e, len(bad) - 1)
         for p in range(frames.shape[1]):
-            if frames[e, p] == 0 or (row >= 0 and bad[row, p]):
-                continue
-            n = _photons(float(frames[e, p]), per_photon)
-            if n == 1:
-                place_ones[i] = p
-                i += 1
-            elif n > 1:
-                place_multi[j] = p
-                count_multi[j] = n
-                j += 1
+            n = np.int64(frames[e, p])
+            if row >= 0:
+                n *= not bad[row, p]
+            place_ones[i] = p
+            i += n == 1
+            place_multi[j] = p
+            count_multi[j] = n
+            j += n > 1
+            fits &= n <= _MOST
+        ones[e], multi[e] = i - first, j - second
+    return bool(fits)
+
+
+@exact
+def rounded(
+    frames: NDArray[Any],
+    bad: NDArray[np.bool_],
+    per_photon: float,
+    ones: Ints,
+    multi: Ints,
+    place_ones: Ints,
+    place_multi: Ints,
+    count_multi: Ints,
+) -> bool:
+    """As `whole`, of values that are divided by ``per_photon`` and rounded."""
+    i: Any = 0
+    j: Any = 0
+    fits: Any = True
+    for e in range(len(frames)):
+        first, second = i, j
+        row = min(e, len(bad) - 1)
+        for p in range(frames.shape[1]):
+            value = np.floor(frames[e, p] / per_photon + 0.5)
+            # Not a number is none, nor are values that are masked.
+            if not value >= 1.0 or (row >= 0 and bad[row, p]):
+                value = 0.0
+            fits &= value <= _MOST
+            n = np.int64(min(value, _MOST))
+            place_ones[i] = p
+            i += n == 1
+            place_multi[j] = p
+            count_multi[j] = n
+            j += n > 1
+        ones[e], multi[e] = i - first, j - second
+    return bool(fits)

@@ -92,13 +92,18 @@ def sparse(
     if bad is not None:
         same = bad.ndim == frames.ndim and (bad.strides[0] == 0 or n == 1)
         hidden = np.ascontiguousarray((bad[:1] if same else bad).reshape(-1, flat.shape[1]))
-    ones, multi = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    if not photon_loops.count(flat, hidden, float(per_photon), ones, multi):
+    ones, multi = np.zeros(n, np.int32), np.zeros(n, np.int32)
+    # What is not written takes no memory.
+    places = tuple(np.empty(flat.size + 1, np.int32) for _ in range(3))
+    if flat.dtype.kind in "iu" and per_photon == 1:
+        fits = photon_loops.whole(flat, hidden, ones, multi, *places)
+    else:
+        fits = photon_loops.rounded(flat, hidden, float(per_photon), ones, multi, *places)
+    if not fits:
         raise OutputError("A pixel has more than 2147483647 photons; is it to be masked?")
-    sizes = int(ones.sum()), int(multi.sum()), int(multi.sum())
-    places = tuple(np.empty(size, np.int32) for size in sizes)
-    photon_loops.fill(flat, hidden, float(per_photon), *places)
-    return Photons(ones.astype(np.int32), multi.astype(np.int32), *places)
+    ends = int(ones.sum(dtype=np.int64)), int(multi.sum(dtype=np.int64))
+    found = (places[0][: ends[0]], places[1][: ends[1]], places[2][: ends[1]])
+    return Photons(ones, multi, *(part.copy() for part in found))
 
 
 def photons_of(
