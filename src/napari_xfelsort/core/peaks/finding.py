@@ -1,0 +1,179 @@
+"""`PeakFinder`: the peaks of one frame, by either finder."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_xfelsort.core.errors import GeometryError
+from napari_xfelsort.core.peaks.layout import FrameLayout
+from napari_xfelsort.core.peaks.peak_list import PeakList
+from napari_xfelsort.core.peaks.poisson import PoissonLook
+from napari_xfelsort.core.peaks.settings import PeakSettings
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.geometry import Geometry
+
+#: Rounds in which peakfinder8 leaves peaks out of the background.
+_ROUNDS = 5
+
+
+class PeakFinder:
+    """Finds peaks in the frames of a run; one for each thread.
+
+    Parameters
+    ----------
+    raw_shape : tuple of int
+        Of the frames as stored.
+    geometry : Geometry, optional
+        Bound to frames of this shape. The Poisson finder takes squares for rings without
+        it; peakfinder8 then needs frames of one module, and takes its middle for the beam.
+    settings : PeakSettings, optional
+        Which finder and how.
+
+    Raises
+    ------
+    GeometryError
+        If there is no geometry where one is needed, or panels are no rectangles.
+
+    Notes
+    -----
+    The Poisson finder is described in `napari_xfelsort.core.peaks.poisson`. peakfinder8 is
+    that of Barty et al., J. Appl. Cryst. 47, 1118-1131 (2014), with the parameters of
+    CrystFEL's indexamajig; positions are means weighted by the values themselves, as there.
+    """
+
+    def __init__(
+        self,
+        raw_shape: tuple[int, ...],
+        geometry: Geometry | None = None,
+        settings: PeakSettings | None = None,
+    ) -> None:
+        self.settings = settings or PeakSettings()
+        self.layout = FrameLayout(raw_shape, geometry)
+        if self.settings.finder == "peakfinder8" and self.layout.radius is None:
+            self.layout.radius = _around_the_middle(self.layout)
+        self._bad: NDArray[np.bool_] | None = None
+        self._bins: tuple[NDArray[np.uint16], int] | None = None
+        self._poisson = PoissonLook(self.layout, self.settings)
+
+    def find(
+        self,
+        frame: NDArray[Any],
+        bad: NDArray[np.bool_] | None = None,
+        photon_energy: float = math.nan,
+        camera_length: float = math.nan,
+    ) -> PeakList:
+        """The peaks of a frame.
+
+        Parameters
+        ----------
+        frame : ndarray, raw shape
+            As stored.
+        bad : ndarray of bool, raw shape, optional
+            Pixels that must not be used. NaN are not used either.
+        photon_energy, camera_length : float
+            In eV and m, for the resolution of peaks only.
+
+        Returns
+        -------
+        PeakList
+            Panel by panel for peakfinder8, the most intense first for poisson.
+
+        Raises
+        ------
+        GeometryError
+            If the frame has another shape.
+        """
+        layout = self.layout
+        if frame.shape != layout.raw_shape:
+            raise GeometryError(
+                f"The frame has shape {frame.shape}; peaks are looked for in frames of "
+                f"{layout.raw_shape}."
+            )
+        values = np.ascontiguousarray(frame).reshape(layout.shape)
+        if values.dtype == bool or values.dtype.kind not in "iuf" or values.dtype.itemsize == 2:
+            values = values.astype(np.float32)  # few types to compile for
+        elif values.dtype.newbyteorder("=") != values.dtype:
+            values = values.astype(values.dtype.newbyteorder("="))
+        bins, n = self._numbers(None if bad is None else np.reshape(bad, layout.shape))
+        found = self._found(values, bins, n)
+        panel = found[:, 0].astype(np.int32)
+        row, column = found[:, 1].copy(), found[:, 2].copy()
+        place = layout.place(panel, row, column, photon_energy, camera_length)
+        return PeakList(
+            layout.names,
+            panel,
+            column,
+            row,
+            *place,
+            found[:, 3].copy(),
+            found[:, 4].copy(),
+            found[:, 5].astype(np.int32),
+        )
+
+    def _numbers(self, bad: NDArray[np.bool_] | None) -> tuple[NDArray[np.uint16], int]:
+        """Bins of the pixels, made anew when other pixels are bad."""
+        same = (bad is None) == (self._bad is None)
+        if same and bad is not None and self._bad is not None:
+            same = np.array_equal(bad, self._bad)
+        if self._bins is None or not same:
+            self._bad = None if bad is None else bad.copy()
+            settings = self.settings
+            self._bins = self.layout.bins(bad, settings.min_res, settings.largest_radius)
+        return self._bins
+
+    def _found(
+        self, values: NDArray[Any], bins: NDArray[np.uint16], n: int
+    ) -> NDArray[np.float64]:
+        """Panel, row, column, intensity, signal to noise and pixels of each peak."""
+        if self.settings.finder == "peakfinder8":
+            return self._peakfinder8(values, bins, n)
+        return self._poisson.find(values, bins, n)
+
+    def _peakfinder8(
+        self, values: NDArray[Any], bins: NDArray[np.uint16], n: int
+    ) -> NDArray[np.float64]:
+        from napari_xfelsort.core.peaks.radial_peak_loops import (
+            N_COLUMNS,
+            radial_peaks,
+            radial_thresholds,
+        )
+
+        s = self.settings
+        mean, limit = np.zeros(n, np.float32), np.zeros(n, np.float32)
+        radial_thresholds(
+            values.reshape(-1), bins.reshape(-1), s.threshold, s.min_snr, _ROUNDS, mean, limit
+        )
+        taken = np.zeros(values.shape, np.uint8)
+        found = np.empty((s.max_n_peaks, N_COLUMNS))
+        count = radial_peaks(
+            values,
+            bins,
+            self.layout.rectangles,
+            mean,
+            limit,
+            s.min_snr,
+            s.min_pix_count,
+            s.max_pix_count,
+            2 * s.local_bg_radius,
+            taken,
+            found,
+        )
+        return found[:count]
+
+
+def _around_the_middle(layout: FrameLayout) -> NDArray[np.float32]:
+    """Distances from the middle of a frame of one module."""
+    if len(layout.rectangles) != 1:
+        raise GeometryError(
+            "peakfinder8 needs a geometry for frames of several modules; give one, or use the "
+            "finder poisson."
+        )
+    height, width = layout.shape
+    row, column = np.ogrid[:height, :width]
+    away = np.hypot(row - 0.5 * (height - 1), column - 0.5 * (width - 1))
+    return np.asarray(away, np.float32)
