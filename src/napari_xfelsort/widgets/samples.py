@@ -108,7 +108,7 @@ def simulated_pair() -> tuple[str, str, str]:
 
     folder = sample_folder() / "dark"
     files = (folder / "dark.cxi", folder / "flat.cxi", folder / "detector.geom")
-    settings = DarkSimulationSettings(n_events=60, binning=4, seed=1)
+    settings = DarkSimulationSettings(n_events=40, binning=4, seed=1)
     truth = folder / "truth" / "defects.h5"
     _written((*files, truth), simulate_dark, settings, 2 * settings.n_events)
     return str(files[0]), str(files[1]), str(files[2])
