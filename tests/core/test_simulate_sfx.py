@@ -498,3 +498,24 @@ def test_bad_files_are_refused_with_a_sentence(tmp_path):
     run = simulate_sfx(tmp_path, n_events=1, binning=8)
     with pytest.raises(xs.core.errors.UnreadableFileError, match="has no event 1"):
         read_spots(run.data, 1)
+
+
+def test_panels_behind_and_beside_the_sample_and_too_much_light():
+    """Directions beyond 90 degrees, and more photons than 64 bits count."""
+    text = (
+        "photon_energy = 9000 eV\nclen = 0.1 m\nres = 1000\ndata = /d\ndim0 = %\ndim1 = ss\n"
+        "dim2 = fs\nb/min_fs = 0\nb/max_fs = 39\nb/min_ss = 0\nb/max_ss = 39\nb/corner_x = -20\n"
+        "b/corner_y = -20\nb/fs = x\nb/ss = y\nb/coffset = -0.2\nf/min_fs = 0\nf/max_fs = 39\n"
+        "f/min_ss = 40\nf/max_ss = 79\nf/corner_x = -20\nf/corner_y = -20\nf/fs = x\nf/ss = y\n"
+    )
+    settings = SfxSimulationSettings(
+        flux=(1e16,), camera_length=(50.0,), hit_share=1.0, crystal_size=(500.0, 500.0), n_events=1
+    )
+    maker = SfxMaker(settings, Geometry.from_crystfel_text(text))
+    event = maker.event(0)
+    assert np.isfinite(event.expected).all()
+    assert event.expected[maker.panels.active].min() >= 0
+    assert event.expected[:40].max() > 0
+    assert event.spots["photons"].max() <= event.pulse.photons
+    assert event.frame.max() <= 2**31 - 1
+    assert event.frame.min() >= 0

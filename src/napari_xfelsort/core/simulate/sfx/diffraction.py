@@ -182,6 +182,8 @@ def diffract(
     scale = pulse.fluence * (ELECTRON_RADIUS / _ANGSTROM) ** 2 * pulse.wavelength**2
     scale *= crystal.lit_volume(pulse.diameter) / volume**2
     photons = scale * factor * density * polarised(rays, pulse.polarisation)
+    # Kinematic theory knows no depletion, but no spot has more photons than the pulse.
+    photons = np.minimum(photons, pulse.photons)
     return Reflections(hkl, q, error / sigma, photons, rays, spread)
 
 

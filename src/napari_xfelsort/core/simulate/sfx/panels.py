@@ -100,6 +100,8 @@ class DetectorPanels:
     def w_max(self, clen: float) -> float:
         """Greatest 1 - cos(2 theta) of a pixel, at most 2."""
         corners = self.corners(clen)
+        if (corners[..., 2] <= 0.0).any():
+            return 2.0
         lengths = np.linalg.norm(corners, axis=-1)
         return float(min(1.001 * (1.0 - corners[..., 2] / lengths).max() + 1e-9, 2.0))
 

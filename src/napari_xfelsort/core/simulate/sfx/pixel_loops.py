@@ -62,12 +62,14 @@ def add_scattering(
             z = frame[0, 2] + (j + 0.5) * frame[1, 2] + (i + 0.5) * frame[2, 2]
             across2 = x * x + y * y
             r2 = across2 + z * z
+            if r2 <= 0.0:
+                continue  # a pixel at the sample
             r = math.sqrt(r2)
             # 1 - cos(2 theta), exact near the beam too.
             w = across2 / (r * (r + z)) if z > 0.0 else 1.0 - z / r
             place = w / w_step
             k = min(int(place), last)
-            share = place - k
+            share = min(place - k, 1.0)
             value = tables[0, k] + share * (tables[0, k + 1] - tables[0, k])
             if icy:
                 ice = tables[1, k] + share * (tables[1, k + 1] - tables[1, k])

@@ -17,6 +17,9 @@ DEFECTS = {"dead": 1, "hot": 2, "hot_unmasked": 3}
 #: Bits of the mask, as Cheetah defines them.
 HOT, DEAD, BAD, MISSING = 4, 8, 128, 512
 
+#: Most photons expected in a pixel, beyond what any detector counts.
+_MOST = np.float32(1e15)
+
 #: Mean photons of hot pixels, from and to.
 _HEAT = (2.0, 3000.0)
 
@@ -86,7 +89,7 @@ class DetectorResponse:
             Whether gain switching goes wrong: pixels above a level are lowered.
         """
         settings = self.settings
-        photons = random.poisson(light)
+        photons = random.poisson(np.minimum(light, _MOST))
         flat = photons.reshape(-1)
         flat[self._hot] += random.poisson(self._heat)
         flat[self.defects.ravel() == DEFECTS["dead"]] = 0
