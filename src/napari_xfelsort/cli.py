@@ -21,6 +21,7 @@ from napari_xfelsort import (
     _cli_mask,
     _cli_mask_convert,
     _cli_models,
+    _cli_peaks,
     _cli_profile,
     _cli_simulate,
     _cli_simulate_spi,
@@ -52,6 +53,7 @@ app.command()(_cli_mask.mask)
 app.command()(_cli_mask_convert.mask_convert)
 app.command()(_cli_train.train)
 app.command()(_cli_models.models)
+app.command()(_cli_peaks.peaks)
 app.command()(_cli_sort.sort)
 app.command()(_cli_export.export)
 app.command()(_cli_demo.demo)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 _ROUNDS = 5
 
 
+class _Bins(NamedTuple):
+    """Bins of pixels, and the bad pixels that they were made for."""
+
+    bad: NDArray[np.bool_] | None
+    numbers: NDArray[np.uint16]
+    n: int
+
+
 class PeakFinder:
-    """Finds peaks in the frames of a run; one for each thread.
+    """Finds peaks in the frames of a run; may be used from several threads, and pickled.
 
     Parameters
     ----------
@@ -56,8 +64,7 @@ class PeakFinder:
         self.layout = FrameLayout(raw_shape, geometry)
         if self.settings.finder == "peakfinder8" and self.layout.radius is None:
             self.layout.radius = _around_the_middle(self.layout)
-        self._bad: NDArray[np.bool_] | None = None
-        self._bins: tuple[NDArray[np.uint16], int] | None = None
+        self._kept: _Bins | None = None
         self._poisson = PoissonLook(self.layout, self.settings)
 
     def find(
@@ -117,14 +124,13 @@ class PeakFinder:
 
     def _numbers(self, bad: NDArray[np.bool_] | None) -> tuple[NDArray[np.uint16], int]:
         """Bins of the pixels, made anew when other pixels are bad."""
-        same = (bad is None) == (self._bad is None)
-        if same and bad is not None and self._bad is not None:
-            same = np.array_equal(bad, self._bad)
-        if self._bins is None or not same:
-            self._bad = None if bad is None else bad.copy()
-            settings = self.settings
-            self._bins = self.layout.bins(bad, settings.min_res, settings.largest_radius)
-        return self._bins
+        kept = self._kept
+        if kept is None or not _same(bad, kept.bad):
+            s = self.settings
+            own = None if bad is None else bad.copy()
+            kept = _Bins(own, *self.layout.bins(own, s.min_res, s.largest_radius))
+            self._kept = kept
+        return kept.numbers, kept.n
 
     def _found(
         self, values: NDArray[Any], bins: NDArray[np.uint16], n: int
@@ -164,6 +170,13 @@ class PeakFinder:
             found,
         )
         return found[:count]
+
+
+def _same(bad: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
+    """Whether the same pixels are bad."""
+    if bad is None or other is None:
+        return bad is other
+    return np.array_equal(bad, other)
 
 
 def _around_the_middle(layout: FrameLayout) -> NDArray[np.float32]:

@@ -43,8 +43,8 @@ class PeakSettings(Settings):
     )
     repeats: float = setting(
         0.33,
-        "peaks at the same pixel in more than this share of the events of a run are left out; "
-        "1 leaves none out",
+        "poisson: peaks at the same pixel in more than this share of a run's events are left "
+        "out; 1 leaves none out",
         minimum=0.01,
         maximum=1.0,
     )
