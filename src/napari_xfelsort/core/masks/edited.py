@@ -96,12 +96,9 @@ class EditedMask:
             return replace(base, reasons=self._reasons)
         if not len(self.edits):
             return base
-        sources = base.sources.copy()
-        # What was drawn is among what was changed.
-        for step in self._steps:
-            drawn = step.numbers[self._flat(base.reasons)[step.numbers] == 0]
-            drawn = drawn[self._flat(self._reasons)[drawn] != 0]
-            self._flat(sources)[drawn] |= np.uint8(MaskSource.USER)
+        # Only edits make a good pixel bad.
+        drawn = (base.reasons == 0) & (self._reasons != 0)
+        sources = base.sources | drawn.view(np.uint8) * np.uint8(MaskSource.USER)
         return replace(
             base,
             reasons=self._reasons,
@@ -109,10 +106,6 @@ class EditedMask:
             edits=self.edits,
             unedited=base.reasons,
         )
-
-    @staticmethod
-    def _flat(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return array.reshape(-1)
 
     def counts(self, number: int) -> tuple[int, int] | None:
         """Pixels that an edit made bad and made good; None of one that is undone."""
@@ -162,5 +155,5 @@ class EditedMask:
         flat = reasons.reshape(-1)
         before = flat[numbers]
         added = before == 0
-        flat[numbers] = np.where(added, self._reason, np.uint8(0))
+        flat[numbers] = added.view(np.uint8) * self._reason
         return _Step(edit, numbers, before, int(np.count_nonzero(added)))

@@ -193,11 +193,17 @@ def judge(
     mask_lambda: float,
 ) -> None:
     """Set the bits of features that are more than λ scales off."""
+    scales = np.float32(mask_lambda)
     for name, feature in features.items():
         away = feature.ratio if name in ONE_SIDED else np.abs(feature.ratio)
-        reasons[away > mask_lambda] |= np.uint8(reason_of(name))
+        _mark(reasons, away > scales, reason_of(name))
     if separation is not None:
-        reasons[separation < mask_lambda] |= np.uint8(MaskReason.GAIN_SEPARATION)
+        _mark(reasons, separation < scales, MaskReason.GAIN_SEPARATION)
+
+
+def _mark(reasons: NDArray[np.uint8], where: NDArray[np.bool_], reason: MaskReason) -> None:
+    """Set a bit; in a time that does not depend on how many pixels have it."""
+    np.bitwise_or(reasons, where.view(np.uint8) * np.uint8(reason), out=reasons)
 
 
 def in_scales(
