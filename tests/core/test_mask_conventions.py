@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.masks.conventions import CONVENTIONS, decode, encode
-from napari_xfelsort.core.masks.settings import MaskReason
+from napari_xfelsort.core.masks.made import MadeMask
+from napari_xfelsort.core.masks.settings import MaskReason, MaskSource
 
 masks = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=3, max_side=6))
 
@@ -70,3 +71,27 @@ def test_what_is_no_mask_or_convention_is_told():
         decode(np.zeros(3), "nxmx")
     with pytest.raises(SettingsError, match="choose crystfel"):
         encode(PixelMask(np.zeros(3, np.uint8)), "dials")
+
+
+@pytest.mark.parametrize(
+    ("name", "shadow", "saturated", "drawn", "file"),
+    [
+        ("cheetah", 0x010, 0x002, 0x040, 0x040),  # SHADOWED, SATURATED, TO_BE_IGNORED
+        ("euxfel", 1 << 23, 1 << 12, 1 << 30, 1 << 23),  # VALUE_OUT_OF_RANGE, USER1, EXPERT
+        ("nxmx", 1 << 8, 1 << 8, 1 << 8, 1 << 8),
+        ("pyfai", 1, 1, 1, 1),
+        ("crystfel", 128, 128, 128, 128),
+    ],
+)
+def test_given_pixels_are_told_by_their_source(name, shadow, saturated, drawn, file):
+    sources = np.array([16, 2 + 8, 8, 32, 4, 0, 16 + 32, 32], np.uint8)
+    reasons = np.full(8, MaskReason.GIVEN, np.uint8)
+    reasons[7] = MaskReason.OFFSET  # drawn over, but bad by itself
+    coded = encode(MadeMask(reasons, sources=sources), name)
+    geometry = int(CONVENTIONS[name].codes[MaskReason.GIVEN])
+    offset = int(CONVENTIONS[name].codes[MaskReason.OFFSET])
+    wanted = [shadow, geometry | saturated, saturated, drawn, file, geometry, shadow | drawn]
+    assert coded.tolist() == [*wanted, offset]
+    assert MaskSource.SHADOW == 16
+    assert np.array_equal(decode(coded, name).bad, reasons != 0)
+    assert (decode(coded, name).reasons[:7] == MaskReason.GIVEN).all() or name == "pyfai"

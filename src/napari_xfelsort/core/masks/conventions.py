@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.mask import PixelMask
-from napari_xfelsort.core.masks.settings import MaskReason
+from napari_xfelsort.core.masks.made import MadeMask
+from napari_xfelsort.core.masks.settings import MaskReason, MaskSource
 
 _R = MaskReason
 
@@ -42,6 +43,8 @@ class Convention:
         The bit that each reason is written as.
     meaning : mapping of int to MaskReason
         What each bit is read as; `MaskReason.GIVEN` where it is not named.
+    given : mapping of MaskSource to int
+        Bits for given pixels, by their source; the code of `MaskReason.GIVEN` for others.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Convention:
     unusable: int = -1
     codes: Mapping[MaskReason, int] = field(default_factory=dict)
     meaning: Mapping[int, MaskReason] = field(default_factory=dict)
+    given: Mapping[MaskSource, int] = field(default_factory=dict)
 
 
 _EVERY = dict.fromkeys(MaskReason, 1)
@@ -86,7 +90,8 @@ _EUXFEL = {
     _R.DEAD: 1 << 14,
     _R.GIVEN: 1 << 23,
 }
-
+# Value out of range, and the first bit for users.
+_EUXFEL_GIVEN = {MaskSource.SATURATED: 1 << 12, MaskSource.USER: 1 << 30}
 
 CONVENTIONS = {
     each.name: each
@@ -118,13 +123,16 @@ CONVENTIONS = {
             unusable=_CXI_UNUSABLE,
             codes=_CXI,
             meaning={0x004: _R.OFFSET, 0x008: _R.DEAD, 0x400: _R.NOISE, 0x080: _R.BRIGHT},
+            given={MaskSource.SATURATED: 0x002, MaskSource.SHADOW: 0x010},
         ),
         Convention(
             "euxfel",
             "European XFEL BadPixels",
             "uint32",
             codes=_EUXFEL,
-            meaning={code: reason for reason, code in _EUXFEL.items()},
+            meaning={code: reason for reason, code in _EUXFEL.items()}
+            | dict.fromkeys(_EUXFEL_GIVEN.values(), _R.GIVEN),
+            given=_EUXFEL_GIVEN,
         ),
         Convention("psana", "LCLS: 1 is good", "uint8", good_is_one=True),
         Convention("pyfai", "pyFAI and silx: anything but 0 is masked", "int8", codes=_EVERY),
@@ -153,7 +161,8 @@ def encode(mask: PixelMask, name: str) -> NDArray[Any]:
     Parameters
     ----------
     mask : PixelMask
-        Raw-shaped.
+        Raw-shaped. Of a `MadeMask` the sources of given pixels are told too, where the
+        convention has words for them.
     name : str
         Of the `CONVENTIONS`.
 
@@ -170,8 +179,17 @@ def encode(mask: PixelMask, name: str) -> NDArray[Any]:
     if wanted.good_is_one:
         return (~mask.bad).astype(wanted.dtype)
     coded = np.zeros(mask.reasons.shape, wanted.dtype)
+    to_code = np.dtype(wanted.dtype).type
+    given = mask.reasons & np.uint8(_R.GIVEN) != 0
+    unnamed = given
+    if isinstance(mask, MadeMask) and wanted.given:
+        for source, code in wanted.given.items():
+            coded[given & (mask.sources & np.uint8(source) != 0)] |= to_code(code)
+        others = mask.sources & ~np.uint8(sum(wanted.given))
+        unnamed = given & ((others != 0) | (mask.sources == 0))
     for reason, code in wanted.codes.items():
-        coded[mask.reasons & np.uint8(reason) != 0] |= np.dtype(wanted.dtype).type(code)
+        where = unnamed if reason is _R.GIVEN else mask.reasons & np.uint8(reason) != 0
+        coded[where] |= to_code(code)
     return coded
 
 
