@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from napari_xfelsort.cli import app
 from napari_xfelsort.core.mask import PixelMask
+from napari_xfelsort.core.masks.made import MadeMask
 from napari_xfelsort.core.masks.mask_file import write_mask
-from napari_xfelsort.core.masks.settings import MaskReason
+from napari_xfelsort.core.masks.settings import MaskReason, MaskSource
 
 
 @pytest.fixture
@@ -35,6 +36,18 @@ def test_a_mask_for_another_program_and_back(cli):
     with h5py.File("back.h5") as file, h5py.File("mask.h5") as first:
         place = "/entry_1/data_1/mask"
         assert np.array_equal(file[place][()], first[place][()])
+
+
+def test_sources_of_a_mask_that_was_made_are_told(cli):
+    sources = np.zeros((4, 5), np.uint8)
+    sources[1, 1], sources[2, 2] = MaskSource.SHADOW, MaskSource.SATURATED
+    made = MadeMask(np.where(sources, MaskReason.GIVEN, 0).astype(np.uint8), sources=sources)
+    write_mask(made, "made.h5")
+    result = cli("made.h5", "--as", "cheetah", "-o", "cheetah.cxi")
+    assert result.exit_code == 0, result.output
+    with h5py.File("cheetah.cxi") as file:
+        stored = file["/entry_1/data_1/mask"][()]
+    assert (stored[1, 1], stored[2, 2], np.count_nonzero(stored)) == (16, 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from napari_xfelsort.core.errors import (
 )
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.masks.conventions import decode, encode
-from napari_xfelsort.core.masks.mask_file import DATASET
+from napari_xfelsort.core.masks.mask_file import DATASET, is_made, read_mask
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.geometry import Geometry
@@ -57,6 +57,8 @@ _EDF_LONGEST_HEADER = 1 << 16
 def read_mask_as(path: str | os.PathLike[str], name: str, dataset: str | None = None) -> PixelMask:
     """The mask in a file of another program; its reasons become `MaskReason`.
 
+    One that this program made is a `MadeMask`, with the sources of given pixels.
+
     Parameters
     ----------
     path : path
@@ -76,6 +78,8 @@ def read_mask_as(path: str | os.PathLike[str], name: str, dataset: str | None = 
     ending = _ending(path)
     try:
         if ending in _HDF5:
+            if name == "crystfel" and dataset in (None, DATASET) and is_made(path):
+                return read_mask(path)
             values = _read_hdf5(path, dataset or _dataset(name))
         elif ending == ".npy":
             values = np.load(path, allow_pickle=False)

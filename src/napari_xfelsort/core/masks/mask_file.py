@@ -139,6 +139,14 @@ def read_mask(path: str | os.PathLike[str]) -> PixelMask:
         raise UnreadableFileError(f"The mask {path} cannot be read: {error}") from error
 
 
+def is_made(path: str | os.PathLike[str]) -> bool:
+    """Whether an HDF5 file holds a mask with what it was made of; OSError if it is none."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return f"{_OURS}/settings" in file
+
+
 def _read_made(file: Any, reasons: NDArray[np.uint8]) -> MadeMask:
     shape = reasons.shape
     features = {}
