@@ -254,6 +254,18 @@ def test_spots_are_told_in_the_raw_frame_of_any_layout(tmp_path):
     assert corner.all()
 
 
+def test_spots_that_reach_onto_a_panel_from_beside_it_are_told_apart(run):
+    with h5py.File(run.data) as file:
+        edge, inside = file["truth/edge_spots"][()], file["truth/spots"][()]
+    assert len(edge) > 8
+    assert len(inside) > 5 * len(edge)
+    # Modules of 64 x 128 pixels, 4 rows and 1 column apart: all lie on their rims.
+    rim_s, rim_f = edge["ss"] % 68, edge["fs"] % 129
+    assert (np.isin(rim_s, (0, 63)) | np.isin(rim_f, (0, 127))).all()
+    assert (edge["significance"] > 1).all()
+    assert (edge["photons_visible"] < 0.7 * edge["photons"]).all()
+
+
 def test_heat_maps_of_spots(tmp_path):
     run = simulate_sfx(tmp_path, hit_share=1.0, flux=(1e12,), heat_maps=True, **SMALL)
     geometry = Geometry.from_crystfel(run.geometry)

@@ -83,6 +83,7 @@ class SfxFile:
         self._settings = maker.settings
         self._spots: list[Any] = []
         self._ice: list[Any] = []
+        self._edge: list[Any] = []
         self._write_head()
         n = maker.settings.n_events
         for name, dtype in _PER_EVENT.items():
@@ -178,6 +179,7 @@ class SfxFile:
             file["truth/reciprocal_axes"][i] = crystal.axes
         self._spots.append(event.spots)
         self._ice.append(event.ice_spots)
+        self._edge.append(event.edge_spots)
         if settings.stored_peaks:
             self._write_peaks(i, event)
         if settings.heat_maps:
@@ -202,7 +204,8 @@ class SfxFile:
 
     def finish(self) -> None:
         """Write the tables of spots, after the last event."""
-        for name, parts in (("spots", self._spots), ("ice_spots", self._ice)):
+        tables = {"spots": self._spots, "ice_spots": self._ice, "edge_spots": self._edge}
+        for name, parts in tables.items():
             table = self._file.create_dataset(
                 f"truth/{name}", data=np.concatenate([np.empty(0, SPOT), *parts])
             )

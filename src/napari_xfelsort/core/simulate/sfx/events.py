@@ -58,8 +58,9 @@ FINDABLE = 6.0
 #: Spots that a hit has at least that can be found.
 HIT_SPOTS = 3
 
-#: Expected photons of the weakest spot that is told.
-_WEAKEST = 0.02
+#: Expected photons of the weakest spot that is told, and significance of the faintest
+#: that reaches onto a panel from beside it.
+_WEAKEST, _FAINT = 0.02, 1.0
 
 _DEGREE = np.pi / 180.0
 
@@ -119,6 +120,9 @@ class SfxEvent:
         Photons without noise and bad pixels.
     spots, ice_spots : ndarray of `SPOT`
         Spots of the crystal whose middle is on a panel, and of crystals of ice.
+    edge_spots : ndarray of `SPOT`
+        Spots of the crystal that reach onto a panel from beside it; fs and ss are those
+        of the nearest pixel.
     pulse : Pulse
         The X-rays.
     crystal : Crystal or None
@@ -139,6 +143,7 @@ class SfxEvent:
     expected: NDArray[np.float32]
     spots: NDArray[Any]
     ice_spots: NDArray[Any]
+    edge_spots: NDArray[Any]
     pulse: Pulse
     crystal: Crystal | None
     camera_length: float
@@ -208,22 +213,32 @@ class SfxMaker:
         shown = light * self.passes if self.passes.size > 1 else light
         usable = ~self._hidden
         mean = float(shown[usable].mean(dtype=np.float64)) if usable.any() else 0.0
-        spots, crystal = np.empty(0, SPOT), None
+        spots, edge, crystal = np.empty(0, SPOT), np.empty(0, SPOT), None
         if plan.crystal[i]:
             crystal = self._crystal(random)
             reflections = self._reflections(crystal, pulse, clen)
             smear = min(crystal.size, pulse.diameter) ** 2 / 12.0
-            spots, weak = self._spots(light, reflections, clen, smear)
-            spots = spots[~weak]
+            spots, edge = self._spots(light, reflections, clen, smear)
         if self.passes.size > 1:
             light *= self.passes
         expected = light.reshape(self.panels.raw_shape)
         frame, artefact = self.response.store(expected, random, bool(plan.switched[i]))
-        spots["frame"] = ice["frame"] = i
+        spots["frame"] = ice["frame"] = edge["frame"] = i
         found = int((spots["significance"] > FINDABLE).sum())
         label = 0 if crystal is None else 1 if found >= HIT_SPOTS else -1
         return SfxEvent(
-            frame, expected, spots, ice, pulse, crystal, length, label, mean, background, artefact
+            frame=frame,
+            expected=expected,
+            spots=spots,
+            ice_spots=ice,
+            edge_spots=edge,
+            pulse=pulse,
+            crystal=crystal,
+            camera_length=length,
+            label=label,
+            background_mean=mean,
+            background=background,
+            artefact=artefact,
         )
 
     def _pulse(self, i: int, random: np.random.Generator) -> Pulse:
@@ -266,12 +281,12 @@ class SfxMaker:
 
     def _spots(
         self, light: NDArray[np.float32], reflections: Reflections, clen: float, smear: float
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Draw spots into the light; those on a panel, and which are too weak to be told."""
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Draw spots into the light; those on a panel, and those that reach onto one."""
         from napari_xfelsort.core.simulate.sfx.pixel_loops import draw_spots, weigh_spots
 
         blur = self.settings.point_spread**2
-        drawn, told = [], [np.empty(0, SPOT)]
+        drawn, told, beside = [], [np.empty(0, SPOT)], [np.empty(0, SPOT)]
         for number, chosen, shapes in self.panels.on_panels(reflections, clen, smear, blur):
             panel = self.panels.panels[number]
             weights = np.zeros((len(shapes), 4))
@@ -280,20 +295,22 @@ class SfxMaker:
             height, width = panel.layout[3:]
             f, s = shapes[:, 0], shapes[:, 1]
             on = (f >= -0.5) & (f < width - 0.5) & (s >= -0.5) & (s < height - 0.5)
-            rows = np.zeros(int(on.sum()), SPOT)
-            rows["fs"], rows["ss"] = panel.raw_place(f[on], s[on])
-            rows["photons"] = shapes[on, 2]
+            rows = np.zeros(len(shapes), SPOT)
+            nearest = np.clip(f, 0, width - 1), np.clip(s, 0, height - 1)
+            rows["fs"], rows["ss"] = panel.raw_place(
+                np.where(on, f, nearest[0]), np.where(on, s, nearest[1])
+            )
+            rows["photons"] = shapes[:, 2]
             for column, name in enumerate(
                 ("photons_visible", "significance", "peak_pixel", "background")
             ):
-                rows[name] = weights[on, column]
+                rows[name] = weights[:, column]
             rows["panel"] = number
-            chosen = chosen[on]
             rows["h"], rows["k"], rows["l"] = reflections.hkl[chosen].T
             rows["excitation"] = reflections.excitation[chosen]
             rows["resolution"] = 1.0 / reflections.q[chosen]
-            told.append(rows)
+            told.append(rows[on & (rows["photons"] >= _WEAKEST)])
+            beside.append(rows[~on & (rows["significance"] > _FAINT)])
         for layout, shapes in drawn:
             draw_spots(light, layout, shapes)
-        spots = np.concatenate(told)
-        return spots, np.asarray(spots["photons"] < _WEAKEST)
+        return np.concatenate(told), np.concatenate(beside)
