@@ -41,6 +41,7 @@ _PLACES = {
     for name in (
         *("profile", "profile_positions", "radial", "radial_positions", "radius"),
         *("vector", "vector_positions", "sector", "cell"),
+        *("scattering", "scattering_positions"),
     )
 }
 _LIMITS = {

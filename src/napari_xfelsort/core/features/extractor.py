@@ -15,11 +15,13 @@ from napari_xfelsort.core.features.blocks import without_bad
 from napari_xfelsort.core.features.naming import Described, bin_statistics_of
 from napari_xfelsort.core.features.pixels import Pixels, impute
 from napari_xfelsort.core.features.places import (
+    RING_KINDS,
     VECTOR_KINDS,
     FeaturePlaces,
     PixelBins,
     find_places,
 )
+from napari_xfelsort.core.features.scattering import SCATTERING_STATISTICS, Scattering
 from napari_xfelsort.core.features.settings import PIXEL_KINDS, FeatureSettings
 from napari_xfelsort.core.features.statistics import (
     INTENSITY_NAMES,
@@ -95,6 +97,9 @@ class FeatureExtractor:
         self._around = None
         if set(settings.kinds) & set(VECTOR_KINDS):
             self._around = Around(settings, pixels, self._bins("ring_vector"), self.places)
+        self._scattering = None
+        if "scattering" in settings.kinds:
+            self._scattering = Scattering(pixels, self._bins("scattering"), self.places)
         self.columns: dict[str, slice] = {}
         self.n_features = 0
         for kind in settings.kinds:
@@ -139,7 +144,7 @@ class FeatureExtractor:
             As `for_region`.
         """
         region = as_region(region)
-        rings = set(settings.kinds) & {"radial", *VECTOR_KINDS}
+        rings = set(settings.kinds) & set(RING_KINDS)
         in_q = bool(rings) and settings.radial_axis == "q"
         needed = in_q or region.kind == "q"
         beam = (stack.photon_energy(0), stack.camera_length(0)) if needed else ()
@@ -213,7 +218,7 @@ class FeatureExtractor:
             divisors = np.where(good.any(axis=1), divisors, np.nan)
         if "pixels" in self.settings.kinds:
             found["pixels"] = self._of_pixels(values, good, stand_in, divisors)
-        of_all = ("intensity", "quantiles", "azimuthal", *self._binned)
+        of_all = ("intensity", "quantiles", "azimuthal", "scattering", *self._binned)
         others = [k for k in self.settings.kinds if k in of_all]
         for kind in others:
             found[kind] = np.empty((len(raw), self._count(kind)), np.float32)
@@ -258,6 +263,8 @@ class FeatureExtractor:
             return intensity_statistics(data, self.settings.above)
         if kind == "quantiles":
             return quantile_values(data, self.settings.quantiles)
+        if self._scattering is not None and kind == "scattering":
+            return self._scattering.of(data)
         if kind in VECTOR_KINDS:
             assert self._around is not None
             if kind == "azimuthal":
@@ -309,7 +316,7 @@ class FeatureExtractor:
         return [unit for kind in self.settings.kinds for unit in self._described(kind).units()]
 
     def _described(self, kind: str) -> Described:
-        binned = kind in self._binned or kind in VECTOR_KINDS
+        binned = kind in self._binned or kind in RING_KINDS
         positions = self._bins(kind).positions if binned else np.empty(0)
         corners = self._blocks.corners() if kind == "pixels" else np.empty((0, 0), np.int64)
         has_radius = self.places.radius is not None
@@ -360,7 +367,12 @@ class FeatureExtractor:
 
     def _bins(self, kind: str) -> PixelBins:
         places = self.places
-        bins = {"profile": places.profile, "radial": places.radial}.get(kind, places.vector)
+        known = {
+            "profile": places.profile,
+            "radial": places.radial,
+            "scattering": places.scattering,
+        }
+        bins = known.get(kind, places.vector)
         if bins is None or bins.index.shape != self.pixels.shape:
             raise RegionError(f"It is not known where the pixels are in features of {kind!r}.")
         return bins
@@ -372,6 +384,8 @@ class FeatureExtractor:
             return self._binned[kind].n * len(bin_statistics_of(self.settings, kind))
         if kind == "azimuthal":
             return len(AZIMUTHAL_NAMES) * self.settings.azimuthal_groups + len(PANEL_NAMES)
+        if kind == "scattering":
+            return len(SCATTERING_STATISTICS) * len(self._bins(kind).positions)
         if kind == "intensity":
             return len(INTENSITY_NAMES) + 1
         if kind == "peaks":

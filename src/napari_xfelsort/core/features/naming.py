@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_xfelsort.core.features.scattering import scattering_names
 from napari_xfelsort.core.features.settings import FeatureSettings
 from napari_xfelsort.core.features.statistics import INTENSITY_NAMES
 from napari_xfelsort.core.features.stored import PEAK_NAMES, RADIUS_NAME
@@ -53,6 +54,8 @@ class Described(NamedTuple):
         if self.kind == "azimuthal":
             starts = group_starts(self.positions, settings.azimuthal_groups)
             return azimuthal_names(starts, self._ring_unit)
+        if self.kind == "scattering":
+            return scattering_names(self.positions, self._ring_unit)
         if self.kind == "intensity":
             return [*INTENSITY_NAMES, f"fraction above {settings.above:g}"]
         if self.kind == "quantiles":
@@ -74,6 +77,9 @@ class Described(NamedTuple):
             return [units.get(s, value) for s in self._ring_statistics for _ in self.positions]
         if self.kind == "azimuthal":
             return [""] * len(self.names())
+        if self.kind == "scattering":
+            n = len(self.positions)
+            return [""] * n + [value] * n + [""] * n
         if self.kind == "peaks":
             return ["peaks", *[value] * 3, *(["pixels"] * self.has_radius)]
         if self.kind == "metadata":

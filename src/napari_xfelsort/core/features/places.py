@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
 
 #: Places that are bins.
-_BINNED = ("profile", "radial", "vector")
+_BINNED = ("profile", "radial", "vector", "scattering")
 #: Kinds of features of the rings of ``vector``.
 VECTOR_KINDS = ("ring_vector", "azimuthal")
+#: Kinds of features that need rings.
+RING_KINDS = ("radial", *VECTOR_KINDS, "scattering")
 #: Panels that stand for themselves; fewer are cut into blocks.
 _MANY_PANELS, _BLOCKS = 8, 4
 
@@ -83,6 +85,8 @@ class FeaturePlaces:
     sector, cell : ndarray of int32, shape of the window, optional
         For these, the sector of one degree about the beam, and the panel (or block of a
         large one) of each pixel; -1 for none.
+    scattering : PixelBins, optional
+        Rings of scattering features, which need sectors too.
     """
 
     profile: PixelBins | None = None
@@ -91,6 +95,7 @@ class FeaturePlaces:
     vector: PixelBins | None = None
     sector: NDArray[np.int32] | None = None
     cell: NDArray[np.int32] | None = None
+    scattering: PixelBins | None = None
 
     def add_to(self, digest: _Hash) -> None:
         """Add what there is to a digest."""
@@ -135,7 +140,12 @@ class FeaturePlaces:
         if vector is not None:
             _check_numbers(sector, pixels.shape, SECTORS)
             _check_numbers(cell, pixels.shape, pixels.n_pixels)
-        return cls(found.get("profile"), found.get("radial"), radius, vector, sector, cell)
+        scattering = found.get("scattering")
+        if scattering is not None:
+            _check_numbers(sector, pixels.shape, SECTORS)
+        return cls(
+            found.get("profile"), found.get("radial"), radius, vector, sector, cell, scattering
+        )
 
 
 def find_places(
@@ -166,10 +176,10 @@ def find_places(
     RegionError
         If the geometry does not say, or there is none.
     """
-    profile = radial = radius = vector = sector = cell = None
+    profile = radial = radius = vector = sector = cell = scattering = None
     if "profile" in settings.kinds:
         profile = _profile(settings.profile_axis, region, raw_shape, geometry).inside(pixels)
-    if set(settings.kinds) & {"radial", *VECTOR_KINDS}:
+    if set(settings.kinds) & set(RING_KINDS):
         if geometry is None:
             raise RegionError("Rings around the beam need a geometry; give one.")
         beam = (photon_energy, camera_length)
@@ -179,12 +189,15 @@ def find_places(
             radial = _rings(away, whole, settings.radial_bins).inside(pixels)
         if set(settings.kinds) & set(VECTOR_KINDS):
             vector = _rings(away, whole, settings.vector_rings).inside(pixels)
+            cell = _panel_cells(geometry, raw_shape)[pixels.window]
+        if "scattering" in settings.kinds:
+            scattering = _rings(away, whole, settings.scattering_rings).inside(pixels)
+        if vector is not None or scattering is not None:
             x, y, _ = (place[pixels.window] for place in geometry.positions())
             sector = sector_numbers(y, x)
-            cell = _panel_cells(geometry, raw_shape)[pixels.window]
     if "peaks" in settings.kinds and geometry is not None:
         radius = _distances("pixels", geometry)[pixels.window].astype(np.float32)
-    return FeaturePlaces(profile, radial, radius, vector, sector, cell)
+    return FeaturePlaces(profile, radial, radius, vector, sector, cell, scattering)
 
 
 def _profile(

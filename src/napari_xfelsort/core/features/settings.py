@@ -19,11 +19,11 @@ from napari_xfelsort.core.settings import Settings, setting
 
 #: What a feature can be, in the order of the documentation.
 KINDS = (
-    *("pixels", "profile", "radial", "ring_vector", "azimuthal"),
+    *("pixels", "profile", "radial", "ring_vector", "azimuthal", "scattering"),
     *("intensity", "quantiles", "peaks", "metadata"),
 )
 #: Kinds whose features belong to pixels, so that they can be drawn on the detector.
-PIXEL_KINDS = ("pixels", "profile", "radial", "ring_vector")
+PIXEL_KINDS = ("pixels", "profile", "radial", "ring_vector", "scattering")
 #: Kinds that are stored with an event; no frame is read for them.
 STORED_KINDS = ("peaks", "metadata")
 RADIAL_STATISTICS = (
@@ -58,6 +58,9 @@ class FeatureSettings(Settings):
     azimuthal   how rings vary with the direction from the beam: of each of
                 ``azimuthal_groups`` groups of these rings the moments 1 to 6, spread,
                 range, significance and two-fold symmetry; and how panels differ
+    scattering  of each of ``scattering_rings`` rings the logarithm of the mean v by that of
+                all v, the variance of the v by their mean, and the standard deviation of the
+                mean v in twelve directions by their mean: for single particles
     intensity   of all v: mean m, standard deviation s = sqrt(mean((v - m)^2)), minimum,
                 maximum (ADU), skewness mean((v - m)^3) / s^3, excess kurtosis
                 mean((v - m)^4) / s^4 - 3 (both 0 where s is), fraction of v > ``above``
@@ -121,6 +124,9 @@ class FeatureSettings(Settings):
     )
     azimuthal_groups: int = setting(
         10, "groups of rings that azimuthal features are taken of", minimum=1, maximum=1000
+    )
+    scattering_rings: int = setting(
+        36, "rings that scattering features are taken of", minimum=1, maximum=_MOST_BINS
     )
     above: float = setting(
         0.0, "value, after dividing, that fractions are counted above", unit="ADU"
