@@ -138,3 +138,27 @@ def test_undo_while_the_dock_is_hidden_is_refused(own_run, user, monkeypatch):
     monkeypatch.setattr("napari_xfelsort.widgets.label_dock.show_warning", lambda _: None)
     user.dock.carry_out("/undo")
     assert labels_on_disk(own_run) == {"//0": "good"}
+
+
+def test_a_label_is_counted_once(own_run, user, monkeypatch):
+    panel, counted = user.dock.tally_panel, []
+    show_tally = panel.show_tally
+
+    def counting(tally, *rest):
+        counted.append(tally.n_labelled)
+        show_tally(tally, *rest)
+
+    user.press("G")  # the label folder is made, and read
+    monkeypatch.setattr(panel, "show_tally", counting)
+    for n in range(2, 9):
+        user.press("W")
+        assert user.reads("total") == f"{n} of 8 labelled"
+    assert counted == list(range(2, 9))
+    user.press("0")  # of the last event, which stays
+    assert user.reads("counts") == "good: 1   bad: 6   ignore: 1"
+    assert user.reads("event_label") == "ignore"
+    assert len(counted) == 8
+    user.dock.advance.setCurrentText("stay")
+    counted.clear()
+    user.press("G")
+    assert (user.reads("event_label"), counted) == ("good", [8])

@@ -198,7 +198,8 @@ class LabelDock(LabelReadingDock):
             self._last = label
             if not run.classes.multi_label:
                 self._advance(run, i)
-        self._refresh()
+        if run.current == i or self._uncertain_first:  # else done when the next was shown
+            self._refresh()
 
     def _refuse(self, error: LabelError) -> None:
         self.message.tell_error(str(error))
