@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from qtpy.QtCore import QModelIndex
-from qtpy.QtWidgets import QLabel
 
 from napari_xfelsort.core.center.look import Look, find_centers
 from napari_xfelsort.core.center.result import CenterResult
@@ -380,7 +379,9 @@ class CenterDock(Dock):
         self.place = PlacePanel()
         self.live = LiveRadial(napari_viewer)
         self.write = WritePanel()
-        self.body.addLayout(row(QLabel("Run"), self.chooser))
+        about = row("Run", self.chooser)
+        about.setStretch(1, 1)
+        self.body.addLayout(about)
         for widget in (
             self.form,
             self.progress,

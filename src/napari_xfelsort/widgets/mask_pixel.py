@@ -66,7 +66,7 @@ class PixelPanel(QWidget):
         self.paused = False
         self._job: Job | None = None
         self._listening, self._panel = False, ""
-        self.follow = QCheckBox("Show the pixel that is clicked in the picture")
+        self.follow = QCheckBox("Show the pixel clicked in the picture")
         self.follow.setObjectName("follow_clicks")
         self.follow.setToolTip("Why it is bad, its features, and its values in the frames")
         self.follow.setChecked(True)
