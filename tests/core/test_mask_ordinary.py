@@ -183,3 +183,9 @@ def test_shadows_are_looked_for_only_when_asked():
         seen = made.sources == MaskSource.SHADOW
         assert np.count_nonzero(found & truth) >= 0.9 * truth.sum(), kind
         assert np.count_nonzero(seen & ~truth) <= 0.05 * truth.sum(), kind
+        # As if it had been known before: no window has pixels of it, all pixels have offsets.
+        known = make_mask(**given, bad=found)
+        for name in set(made.features) - {"offset", "noise"}:
+            np.testing.assert_array_equal(made.features[name].ratio, known.features[name].ratio)
+            assert np.isnan(made.features[name].ratio[found]).all()
+        assert np.isfinite(made.features["offset"].ratio).all()

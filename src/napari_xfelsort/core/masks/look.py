@@ -46,6 +46,8 @@ class ModuleLook:
         How.
     hidden : ndarray of bool
         Pixels that are bad anyway; they are not looked at.
+    shadow : ndarray of bool, optional
+        Pixels without light: they are not looked at in the light.
     workers : int
         Threads; results do not depend on it.
 
@@ -59,8 +61,6 @@ class ModuleLook:
         The λ from which gain stages overlap; NaN where not known.
     dark_frames : ndarray of bool, shape (frames,)
         Dark frames whose mean is not off (F1).
-    light : ndarray of float64 or None
-        Mean in the light.
     """
 
     def __init__(
@@ -69,15 +69,16 @@ class ModuleLook:
         tiles: list[Tile],
         settings: MaskSettings,
         hidden: NDArray[np.bool_],
+        shadow: NDArray[np.bool_] | None = None,
         workers: int = 1,
     ) -> None:
         self._shape, self._tiles, self._settings = shape, tiles, settings
         self._hidden, self._workers = hidden, workers
+        self._unlit = hidden if shadow is None else hidden | shadow
         self.features: dict[str, Feature] = {}
         self.dead, self.saturated = np.zeros(shape, bool), np.zeros(shape, bool)
         self.separation = np.full(shape, np.nan, np.float32)
         self.dark_frames = np.zeros(0, bool)
-        self.light: NDArray[np.float64] | None = None
         self._offset: NDArray[np.float64] | None = None
         self._statistics = TemporalStatistics(shape)
         self._means: list[NDArray[np.float64]] = []
@@ -123,12 +124,12 @@ class ModuleLook:
         spread = found.std
         if self._settings.dead and found.n_frames >= FEW_FRAMES:
             self._find_dead(spread == 0)
-        self._judge_windows("offset", found.mean, self._settings.window)
+        self._judge_windows("offset", found.mean, self._settings.window, self._hidden)
         if found.n_frames >= FEW_FRAMES:
-            self._judge_windows("noise", spread, self._settings.window)
+            self._judge_windows("noise", spread, self._settings.window, self._hidden)
         else:
             self._feature("noise").values[...] = spread
-        self._statistics = TemporalStatistics(self._shape)  # of the light from here on
+        self._statistics = TemporalStatistics(self._shape)
 
     def _find_dead(self, still: NDArray[np.bool_]) -> None:
         """Pixels that never change, in panels where most others do."""
@@ -158,10 +159,15 @@ class ModuleLook:
         return np.asarray(expected >= _LEAST_CHANGES)
 
     def _judge_windows(
-        self, name: str, values: NDArray[np.float64], side: int, floor: float = 0.0
+        self,
+        name: str,
+        values: NDArray[np.float64],
+        side: int,
+        hidden: NDArray[np.bool_],
+        floor: float = 0.0,
     ) -> None:
         """Outliers from the planes of windows."""
-        feature, hidden = self._feature(name), self._hidden | self.dead
+        feature, hidden = self._feature(name), hidden | self.dead
         feature.values[...] = values
         for tile in self._tiles:
             part = values[tile]
@@ -179,7 +185,7 @@ class ModuleLook:
         """Look at bright frames; the offsets of dark ones that were judged are taken away."""
         if not self._ratios:
             robust, side = self._robust(all_starts=False), self._settings.bright_window
-            hidden, offset = self._hidden | self.dead, self._offset
+            hidden, offset = self._unlit | self.dead, self._offset
             for tile in self._tiles:
                 dark = None if offset is None else offset[tile]
                 shape = self._hidden[tile].shape
@@ -188,8 +194,6 @@ class ModuleLook:
                 )
         for tile, ratios in zip(self._tiles, self._ratios, strict=True):
             ratios.add(frames[(slice(None), *tile)])
-        if self._settings.shadow:
-            self._statistics.add(frames)
         self._note_saturated(frames)
 
     def judge_bright(self, n_frames: int) -> None:
@@ -197,8 +201,6 @@ class ModuleLook:
         self._judge_all("bright", [ratios.mean for ratios in self._ratios])
         if self._settings.flicker and n_frames >= FEW_FRAMES:
             self._judge_all("flicker", [ratios.spread for ratios in self._ratios])
-        if self._settings.shadow:
-            self._see_light(self._statistics.mean)
 
     def _judge_all(self, name: str, values: list[NDArray[np.float64]]) -> None:
         """How far each pixel is from all others of its panel."""
@@ -236,12 +238,12 @@ class ModuleLook:
         spread = middle.std(axis=0, ddof=1, dtype=np.float64) / _TRIMMED_SPREAD
         level[~finite], spread[~finite] = np.nan, np.nan
         level = level if self._offset is None else level - self._offset
-        side = self._settings.bright_window
+        side, unlit = self._settings.bright_window, self._unlit
         usual = float(np.nanmedian(spread)) if finite.any() else 0.0
-        self._judge_windows("ordinary", level, side, usual / np.sqrt(known))
+        self._judge_windows("ordinary", level, side, unlit, usual / np.sqrt(known))
         if known >= FEW_FRAMES:
-            self._judge_windows("ordinary_spread", spread, side, usual / np.sqrt(2 * known))
-        self._see_light(level, offset=False)
+            floor = usual / np.sqrt(2 * known)
+            self._judge_windows("ordinary_spread", spread, side, unlit, floor)
 
     # -- gain stages -------------------------------------------------------------------
 
@@ -278,8 +280,3 @@ class ModuleLook:
     def _note_saturated(self, frames: NDArray[Any]) -> None:
         if self._settings.saturation is not None:
             self.saturated |= (frames > self._settings.saturation).any(axis=0)
-
-    def _see_light(self, level: NDArray[np.float64], offset: bool = True) -> None:
-        if self._settings.shadow:
-            dark = self._offset if offset else None
-            self.light = level if dark is None else level - dark

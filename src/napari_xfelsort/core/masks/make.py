@@ -18,6 +18,7 @@ from napari_xfelsort.core.masks.making import Collector, Inputs, Look, ordinary_
 from napari_xfelsort.core.masks.modules import Module, Unit, modules_of, units_of
 from napari_xfelsort.core.masks.running import run_looks
 from napari_xfelsort.core.masks.settings import MaskSettings, MaskSource
+from napari_xfelsort.core.masks.shadow import find_shadow, light_of
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.geometry import Geometry
@@ -116,16 +117,21 @@ def make_mask(
     members = [_sampled(each, units, chosen.ordinary_frames) for each in members]
     n_ordinary = sum(len(each.ordinary or ()) for each in members)
     sources = _sources(shape, chosen, modules, geometry, bad, stacks)
-    looks = []
-    for unit in units:
-        hidden = sources[unit.window] != 0
-        looks += [Look(unit, each, chosen, hidden, k) for k, each in enumerate(members)]
+    hidden = sources != 0
+    shadow = np.zeros(shape, bool)
+    if chosen.shadow and (inputs.bright or inputs.ordinary):
+        shadow = _shadow(inputs, units, hidden, geometry)
+        sources[shadow] |= np.uint8(MaskSource.SHADOW)
+    looks = [
+        Look(unit, each, chosen, hidden[unit.window], k, shadow[unit.window])
+        for unit in units
+        for k, each in enumerate(members)
+    ]
     collector = Collector(
         shape, chosen, sources, len(inputs.dark or ()), n_ordinary, labels, per_group
     )
     threads = workers or usable_cores()
     run_looks(looks, collector, threads, processes, scheduler, progress, partial)
-    collector.find_shadow(geometry)
     return collector.mask()
 
 
@@ -159,6 +165,18 @@ def _sampled(inputs: Inputs, units: Sequence[Unit], wanted: int) -> Inputs:
     if inputs.ordinary is None:
         return inputs
     return inputs.with_ordinary(ordinary_sample(inputs.ordinary, units, wanted))
+
+
+def _shadow(
+    inputs: Inputs, units: Sequence[Unit], hidden: NDArray[np.bool_], geometry: Geometry | None
+) -> NDArray[np.bool_]:
+    """Shadows in a sample of the frames; found first, so that no fit has pixels of them."""
+    frames = inputs.bright or inputs.ordinary
+    assert frames is not None
+    light = light_of(frames, units, ordinary=inputs.bright is None)
+    if inputs.dark is not None:
+        light -= light_of(inputs.dark, units)
+    return find_shadow(light, hidden, geometry)
 
 
 def _sources(

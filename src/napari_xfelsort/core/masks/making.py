@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,6 @@ from napari_xfelsort.core.masks.made import (
 )
 from napari_xfelsort.core.masks.modules import Module, Tile, Unit, tiles_of
 from napari_xfelsort.core.masks.settings import MaskReason, MaskSettings, MaskSource
-from napari_xfelsort.core.masks.shadow import find_shadow
-
-if TYPE_CHECKING:
-    from napari_xfelsort.core.geometry import Geometry
 
 __all__ = [
     "ONE_SIDED", "Collector", "Feature", "Found", "Inputs", "Look", "MadeMask", "Tile",
@@ -72,6 +68,8 @@ class Look:
         Pixels that are not looked at.
     group : int
         Number of the group of frames.
+    shadow : ndarray of bool, shape of the unit's window, optional
+        Pixels that are not looked at in the light.
     """
 
     unit: Unit
@@ -79,6 +77,7 @@ class Look:
     settings: MaskSettings
     hidden: NDArray[np.bool_]
     group: int = 0
+    shadow: NDArray[np.bool_] | None = None
 
 
 class Found(NamedTuple):
@@ -90,7 +89,6 @@ class Found(NamedTuple):
     saturated: NDArray[np.bool_]
     separation: NDArray[np.float32]
     dark_frames: NDArray[np.bool_]
-    light: NDArray[np.float64] | None
 
 
 def look_at(
@@ -155,6 +153,7 @@ class _Team:
                 list(module.tiles.values()),
                 look.settings,
                 np.ascontiguousarray(look.hidden[place[1:]]),
+                None if look.shadow is None else look.shadow[place[1:]],
                 max(1, workers // len(modules)),
             )
             for module, place in zip(modules, self._places, strict=True)
@@ -193,7 +192,7 @@ class _Team:
         return [
             Found(
                 module, dict(one.features), one.dead, one.saturated, one.separation,
-                one.dark_frames, one.light,
+                one.dark_frames,
             )
             for module, one in zip(self._unit.modules, self.looks, strict=True)
         ]  # fmt: skip
@@ -243,7 +242,6 @@ class Collector:
         self._dead = np.zeros(raw_shape, bool)
         self._separation = np.full(raw_shape, np.nan, np.float32)
         self._dark_frames = np.ones(n_dark, bool)
-        self._light: NDArray[np.float64] | None = None
         self._groups: MaskGroups | None = None
         if groups is not None:
             kept = np.zeros((len(groups), *raw_shape), np.uint8) if per_group else None
@@ -264,8 +262,6 @@ class Collector:
                 )
             if look.inputs.dark is not None and len(each.dark_frames):
                 self._dark_frames[look.inputs.dark.positions] &= each.dark_frames
-            if each.light is not None:
-                self._put_light(each.light, place)
 
     def put_group(self, look: Look, found: Sequence[Found]) -> None:
         """Count what is bad in one group of frames; once for each look, at its end."""
@@ -281,13 +277,6 @@ class Collector:
                 given = (self._sources[place] != 0) | each.saturated
                 reasons |= np.where(given, np.uint8(MaskReason.GIVEN), np.uint8(0))
                 self._groups.reasons[look.group][place] = reasons
-
-    def find_shadow(self, geometry: Geometry | None) -> None:
-        """Look for shadows in the mean light, if that is wanted and known."""
-        if self._light is not None:
-            bad = self._dead | (self._sources != 0)
-            shadow = find_shadow(self._light, bad, geometry)
-            self._sources |= np.where(shadow, np.uint8(MaskSource.SHADOW), np.uint8(0))
 
     def mask(self) -> MadeMask:
         """The mask of all that was put in until now."""
@@ -317,8 +306,3 @@ class Collector:
             worse = (new > old) | np.isnan(old)
         values[worse] = feature.values[worse]
         ratio[worse] = feature.ratio[worse]
-
-    def _put_light(self, light: NDArray[np.float64], place: Tile) -> None:
-        if self._light is None:
-            self._light = np.full(self._shape, np.nan)
-        self._light[place] = light  # of groups the last one's: shadows are the same in all

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_xfelsort.core.masks.frames import Frames
+from napari_xfelsort.core.masks.making import ordinary_sample
+from napari_xfelsort.core.masks.modules import Unit
+
 if TYPE_CHECKING:
     from napari_xfelsort.core.geometry import Geometry
 
+#: Frames that are looked at.
+_SAMPLE = 60
 #: Side in pixels of the blocks that shadows are looked for in.
 _BLOCK = 4
 #: Side in blocks of what is around a block.
@@ -22,6 +29,23 @@ _BRIGHT = 75
 _LEAST_BLOCKS = 6
 #: Pixels on either side that the edge of a shadow is looked for in.
 _EDGE = 4
+
+
+def light_of(frames: Frames, units: Sequence[Unit], ordinary: bool = False) -> NDArray[np.float64]:
+    """Mean of a sample of frames, raw shape.
+
+    ``ordinary``: without the least and largest tenth of each pixel's values, so that Bragg
+    peaks count for nothing.
+    """
+    light = np.full(frames.raw_shape, np.nan)
+    some = ordinary_sample(frames, units, _SAMPLE)
+    for unit in units:
+        sample = np.concatenate(list(some.blocks(unit.window)))
+        if ordinary:
+            cut = len(sample) // 10
+            sample = np.sort(sample, axis=0)[cut : len(sample) - cut]
+        light[unit.window] = sample.mean(axis=0, dtype=np.float64)
+    return light
 
 
 def find_shadow(
