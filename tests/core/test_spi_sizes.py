@@ -279,6 +279,20 @@ def test_what_has_no_light_or_cannot_be_read_has_no_size(tmp_path):
     assert table.passing().tolist() == [False, True, False]
 
 
+def test_empty_events_have_no_significance(tmp_path):
+    generator = np.random.default_rng(8)
+    mean = np.full((60, *bad_pixels().shape), 0.05)
+    mean[30:] += sphere(70, 300)
+    table = find_sizes(run(tmp_path, generator.poisson(mean).astype(np.uint16)))
+    significance = table.sizes.significance
+    assert np.median(significance[:30]) < 3
+    assert (significance[:30] > 5).sum() <= 1
+    assert (significance[30:] > 5).mean() > 0.95
+    bare = table.passing(20, 300, min_significance=0)
+    assert bare.sum() >= 59
+    assert table.passing(20, 300).sum() <= 31
+
+
 def test_the_filter_takes_what_is_asked_for(tmp_path):
     frames = np.array([sphere(d, 50_000) for d in (50, 60, 80, 90)]).astype(np.float32)
     table = find_sizes(run(tmp_path, frames))

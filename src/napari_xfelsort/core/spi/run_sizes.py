@@ -28,6 +28,8 @@ Floats = NDArray[np.float64]
 
 #: Diameters in nm that single particles of the reference have (Assalauova et al. 2022).
 SMALLEST, LARGEST = 55.0, 84.0
+#: Significance below which an event is taken to have no particle.
+LEAST_SIGNIFICANCE = 5.0
 
 #: Columns of a table after the names of the events, and the unit of each.
 COLUMNS = {
@@ -36,6 +38,7 @@ COLUMNS = {
     "ambiguity": "",
     "cost": "",
     "chi2": "",
+    "significance": "",
     "intensity": "photons/pixel",
     "level": "photons/pixel",
     "photons": "",
@@ -79,6 +82,7 @@ class SizeTable:
         max_uncertainty: float | None = None,
         min_ambiguity: float | None = None,
         min_photons: float | None = None,
+        min_significance: float = LEAST_SIGNIFICANCE,
     ) -> NDArray[np.bool_]:
         """Events whose size is within limits, both included; shape (events,).
 
@@ -88,7 +92,7 @@ class SizeTable:
             Diameters in nm.
         max_uncertainty : float, optional
             In nm.
-        min_ambiguity, min_photons : float, optional
+        min_ambiguity, min_photons, min_significance : float, optional
             See `Sizes`.
 
         Raises
@@ -101,6 +105,7 @@ class SizeTable:
         sizes = self.sizes
         with np.errstate(invalid="ignore"):
             passed = (sizes.diameter >= smallest) & (sizes.diameter <= largest)
+            passed &= sizes.significance >= min_significance
             if max_uncertainty is not None:
                 passed &= sizes.uncertainty <= max_uncertainty
             if min_ambiguity is not None:

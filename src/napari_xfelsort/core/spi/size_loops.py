@@ -111,6 +111,17 @@ def _vertex(y: Floats, w: Floats, models: Floats, k: int, chi: float, with_level
 
 
 @fast
+def _without(y: Floats, w: Floats, with_level: bool):  # type: ignore[no-untyped-def]
+    """Chi square without a particle: of a level alone, or of nothing."""
+    sw = sy = syy = 0.0
+    for r in range(len(y)):
+        sw += w[r]
+        sy += w[r] * y[r]
+        syy += w[r] * y[r] * y[r]
+    return syy - sy * sy / sw if with_level and sw > 0 else syy
+
+
+@fast
 def refine(
     measured: Floats,
     pixels: Floats,
@@ -122,9 +133,9 @@ def refine(
 ) -> None:
     """From each start to the next smallest chi square; the likeliest of them is kept.
 
-    ``measured`` in photons a pixel, ``pixels`` 0 where there is nothing. ``out`` (events, 6):
+    ``measured`` in photons a pixel, ``pixels`` 0 where there is nothing. ``out`` (events, 7):
     place among the models with a fraction, second difference of chi square there, intensity,
-    level, chi square, number of rings.
+    level, chi square, number of rings, chi square without a particle.
     """
     w = np.zeros(models.shape[1])
     for e in range(len(measured)):
@@ -144,6 +155,7 @@ def refine(
                 best = chi + spread
                 out[e, 0], out[e, 1] = _vertex(y, w, models, k, chi, with_level)
                 out[e, 2], out[e, 3], out[e, 4] = factor, level, chi
+                out[e, 6] = _without(y, w, with_level)
         for r in range(len(n)):
             if n[r] > 0:
                 out[e, 5] += 1

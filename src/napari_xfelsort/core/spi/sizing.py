@@ -51,6 +51,8 @@ class Sizes(NamedTuple):
         Mean absolute difference from the form factor, both of mean 1: 0 is a perfect fit.
     chi2 : ndarray
         Of the refined fit, divided by its degrees of freedom.
+    significance : ndarray
+        Of there being a particle at all: square root of what chi square is more without it.
     intensity : ndarray
         Photons a pixel at q = 0, without the level.
     level : ndarray
@@ -64,6 +66,7 @@ class Sizes(NamedTuple):
     ambiguity: Floats
     cost: Floats
     chi2: Floats
+    significance: Floats
     intensity: Floats
     level: Floats
     photons: Floats
@@ -195,10 +198,10 @@ class Sizer:
         costs = self._scan(y)
         starts, best, ambiguity = _minima(costs)
         y = np.where(there, y, 0.0)
-        out = np.zeros((len(y), 6))
+        out = np.zeros((len(y), 7))
         fine = np.where(starts < 0, -1, starts * _FINE)
         size_loops.refine(y, n_pixels, self._models, fine, _MODEL_ERROR, self.settings.level, out)
-        place, curve, intensity, level, chi, rings = out.T
+        place, curve, intensity, level, chi, rings, without = out.T
         step = self._fine[1] - self._fine[0]
         chi2 = chi / np.maximum(rings - (4 if self.settings.level else 3), 1)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -209,7 +212,7 @@ class Sizer:
         photons = ((light - level[:, np.newaxis]) * all_pixels).sum(axis=1)
         values = (
             *(self._fine[0] + step * place, spread, ambiguity, best, chi2),
-            *(intensity, level, photons),
+            *(np.sqrt(np.maximum(without - chi, 0)), intensity, level, photons),
         )
         for column, value in zip(found, values, strict=True):
             column[usable] = value
