@@ -51,6 +51,12 @@ def mask(
             help="Gain indicators of a stage; once for each, lowest values first.",
         ),
     ] = None,
+    gain_dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Where --gain files hold the indicators, if not as --dataset."
+        ),
+    ] = None,
     run: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,13 +109,13 @@ def mask(
         settings = MaskSettings.paper()
     given = {"dark": dark, "bright": bright, "ordinary": run}
 
-    def opened(paths: list[str]) -> EventStack:
-        stack = open_stack(paths, geometry=geometry, mask=begin_with, dataset=dataset)
+    def opened(paths: list[str], place: str | None = dataset) -> EventStack:
+        stack = open_stack(paths, geometry=geometry, mask=begin_with, dataset=place)
         tell_problems(stack.problems)
         return stack
 
     stacks = {name: opened(paths) for name, paths in given.items() if paths}
-    stages = [opened([path]) for path in gain or []]
+    stages = [opened([path], gain_dataset or dataset) for path in gain or []]
     with progress("Looking at frames") as report:
         made = make_mask(
             stacks.get("dark"),

@@ -242,3 +242,29 @@ def test_groups_that_do_not_fit_are_told(groups, words):
     if isinstance(groups, str) and groups == "cell":
         with pytest.raises(SettingsError, match="does not say"):
             make_mask(EventStack([ArraySource(dark)]), groups="cell")
+
+
+def test_gain_stages_of_each_memory_cell_are_judged_by_themselves():
+    """Cells of 8000 and 8600: the stages of one overlap those of the other, not its own."""
+    rng = np.random.default_rng(5)
+    cell = np.arange(60) % 2
+    levels = 8000 + 600 * cell[:, np.newaxis, np.newaxis]
+    stages = [np.rint(rng.normal(levels + up, 20, (60, 64, 64))) for up in (0, 600, 1300)]
+    stages[1][cell == 1, 5, 5] = stages[0][cell == 1, 5, 5]  # does not switch in one cell
+    stages[2][cell == 0, 9, 9] += 300
+    stages = [stage.astype(np.uint16) for stage in stages]
+    dark = rng.normal(100, 5, (60, 64, 64)).astype(np.float32)
+    groups = {"dark": cell, "gain": [cell] * 3}
+    made = make_mask(dark, gain=stages, groups=groups, per_group=True)
+    assert made.groups.reasons[:, 5, 5].tolist() == [0, int(made.reasons[5, 5])]
+    assert made.reasons[5, 5] & MaskReason.GAIN_SEPARATION
+    assert made.groups.reasons[:, 9, 9].tolist() == [int(MaskReason.GAIN_LEVEL), 0]
+    assert made.n_bad <= 4
+    assert make_mask(gain=stages).count(MaskReason.GAIN_SEPARATION) > 4000  # without groups
+    from_files = make_mask(gain=[EventStack([Cells(stage)]) for stage in stages], groups="cell")
+    assert from_files.groups.labels.tolist() == [0, 1, 2, 3]
+    with pytest.raises(SettingsError, match="gain stage 1 frames are missing"):
+        make_mask(dark, gain=stages, groups={"dark": cell, "gain": [cell]})
+    other = {"dark": cell, "gain": [cell, cell, 0 * cell]}
+    with pytest.raises(SettingsError, match="Group 1 has no frames of gain stage 2"):
+        make_mask(dark, gain=stages, groups=other)

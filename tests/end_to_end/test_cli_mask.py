@@ -69,6 +69,23 @@ def test_memory_cells_are_judged_by_themselves(cli, tmp_path, monkeypatch):
     assert f"{n_cells} memory cells; bad pixels in one of them" in result.stdout
 
 
+def test_dark_runs_of_gain_stages_hold_frames_and_indicators(cli, frames):
+    rng = np.random.default_rng(1)
+    for name, level in (("high", 7000), ("medium", 8300)):
+        indicator = rng.normal(level, 20, (30, 64, 64))
+        indicator[:, 9, 9] = rng.normal(7000, 20, 30)  # does not switch
+        with h5py.File(f"{name}.h5", "w") as file:
+            file["data/data"] = rng.normal(1000, 5, (30, 64, 64)).astype(np.uint16)
+            file["data/gain"] = np.rint(indicator).astype(np.uint16)
+    stages = ("--gain", "high.h5", "--gain", "medium.h5", "--gain-dataset", "/data/gain")
+    result = cli("mask", "--dark", "high.h5", *stages, "-o", "mask.h5")
+    assert result.exit_code == 0, result.output
+    with h5py.File("mask.h5") as file:
+        assert file["/entry_1/data_1/mask"][9, 9] & 4
+        found = file["/xfelsort/features/gain_level_1/values"][()]
+        assert abs(np.median(found) - 8300) < 5
+
+
 def test_a_mask_that_exists_is_kept(cli, frames):
     Path("mask.h5").write_bytes(b"mine")
     result = cli("mask", "--dark", "dark.h5", "-o", "mask.h5")

@@ -14,9 +14,11 @@ from napari_xfelsort.core.masks.making import Inputs
 
 _KINDS = ("dark", "bright", "ordinary")
 
+Groups = NDArray[Any] | Mapping[str, Any] | str
+
 
 def groups_of(
-    groups: NDArray[Any] | Mapping[str, NDArray[Any]] | str | None, inputs: Inputs
+    groups: Groups | None, inputs: Inputs
 ) -> tuple[NDArray[np.int64] | None, list[Inputs]]:
     """Labels of the groups, None without any, and the frames of each.
 
@@ -24,16 +26,21 @@ def groups_of(
     ------
     SettingsError
         If there is not one number for each frame, the files do not tell the memory cell, or
-        a group has bright frames and no dark ones while others have.
+        a group has bright frames and no dark ones while others have, or not every gain stage.
     """
     if groups is None:
         return None, [inputs]
-    if inputs.gain:
-        raise SettingsError("Gain indicators cannot be divided into groups; make that mask apart.")
     frames = {kind: getattr(inputs, kind) for kind in _KINDS}
     frames = {kind: each for kind, each in frames.items() if each is not None}
-    numbers = {kind: _numbers(groups, kind, each, len(frames)) for kind, each in frames.items()}
-    labels = np.unique(np.concatenate(list(numbers.values())))
+    n_kinds = len(frames) + len(inputs.gain)
+    numbers = {
+        kind: _numbers(groups, kind, (kind,), each, n_kinds) for kind, each in frames.items()
+    }
+    stages = [
+        _numbers(groups, f"gain stage {k}", ("gain", k), each, n_kinds)
+        for k, each in enumerate(inputs.gain)
+    ]
+    labels = np.unique(np.concatenate([*numbers.values(), *stages]))
     members = []
     for label in labels.tolist():
         own: dict[str, Any] = {}
@@ -42,35 +49,45 @@ def groups_of(
             if wanted.any():
                 own[kind] = each.take(wanted)
         if "dark" in frames and "dark" not in own:
+            which = next(iter(own), "gain")
             raise SettingsError(
-                f"Group {label} has {next(iter(own))} frames but no dark ones; give dark frames "
+                f"Group {label} has {which} frames but no dark ones; give dark frames "
                 "of every group, or none."
             )
+        wanted_of = [number == label for number in stages]
+        missing = [k for k, wanted in enumerate(wanted_of) if not wanted.any()]
+        if missing and len(missing) < len(stages):
+            raise SettingsError(f"Group {label} has no frames of gain stage {missing[0]}.")
+        if not missing:
+            pairs = zip(inputs.gain, wanted_of, strict=True)
+            own["gain"] = tuple(stage.take(wanted) for stage, wanted in pairs)
         members.append(Inputs(**own))
     return labels, members
 
 
 def _numbers(
-    groups: NDArray[Any] | Mapping[str, NDArray[Any]] | str,
-    kind: str,
-    frames: Frames,
-    n_kinds: int,
+    groups: Groups, name: str, place: tuple[Any, ...], frames: Frames, n_kinds: int
 ) -> NDArray[np.int64]:
+    """Group of each frame of a kind, which is at that place of a mapping."""
     if isinstance(groups, str):
         if groups != "cell":
             raise SettingsError(f'Groups are numbers, one a frame, or "cell", not {groups!r}.')
         return frames.cells()
     if isinstance(groups, Mapping):
-        if kind not in groups:
-            raise SettingsError(f"The groups of the {kind} frames are missing.")
-        found = np.asarray(groups[kind])
+        given: Any = groups
+        try:
+            for key in place:
+                given = given[key]
+        except (KeyError, IndexError, TypeError) as error:
+            raise SettingsError(f"The groups of the {name} frames are missing.") from error
+        found = np.asarray(given)
     elif n_kinds > 1:
         raise SettingsError("Give the groups of each kind of frames: a mapping with their names.")
     else:
         found = np.asarray(groups)
     if found.shape != (len(frames),) or found.dtype.kind not in "iu":
         raise SettingsError(
-            f"Groups of {len(frames)} {kind} frames are as many whole numbers, not "
+            f"Groups of {len(frames)} {name} frames are as many whole numbers, not "
             f"{found.dtype} of {found.shape}."
         )
     return found.astype(np.int64)

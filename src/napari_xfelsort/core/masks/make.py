@@ -35,7 +35,7 @@ def make_mask(
     progress: Callable[[int, int], None] | None = None,
     *,
     ordinary: EventStack | NDArray[Any] | None = None,
-    groups: NDArray[Any] | Mapping[str, NDArray[Any]] | str | None = None,
+    groups: NDArray[Any] | Mapping[str, Any] | str | None = None,
     per_group: bool = False,
     processes: int = 0,
     scheduler: str | None = None,
@@ -71,8 +71,8 @@ def make_mask(
     groups : ndarray of int, mapping of them, or "cell", optional
         Group of each frame, such as memory cell or gain stage; frames of each group are
         judged by themselves, and a pixel that is bad in one is bad. A mapping has an array
-        for each of ``dark``, ``bright`` and ``ordinary`` that is given. "cell": the memory
-        cell that the files tell.
+        for each of ``dark``, ``bright`` and ``ordinary`` that is given, and for ``gain`` a
+        sequence of them, one a stage. "cell": the memory cell that the files tell.
     per_group : bool
         Keep the mask of each group, see `MaskGroups.reasons`.
     processes : int
