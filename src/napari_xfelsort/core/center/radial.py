@@ -51,6 +51,8 @@ LEVEL = 0.65
 #: From forgiving to strict.
 COARSE = (Stage(0.15, 6.0, 8), Stage(0.06, 4.5, 25))
 STRICT = (Stage(0.03, 3.0, 30),)
+#: Residuals of a fit as it is.
+LOOK = (Stage(0.03, 3.0, 0),)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.center.cells import Cells, PreparedFrame
+from napari_xfelsort.core.center.patches import without
 
 Floats = NDArray[np.float64]
 
@@ -125,8 +126,4 @@ def without_shadows(frame: PreparedFrame) -> list[Cells]:
     dark = shadowed(frame, net)
     if not dark.any():
         return frame.levels
-    levels = []
-    for cells in frame.levels:
-        at = ((cells.places + 0.5) * (cells.size / net.size)).astype(np.int64)
-        levels.append(cells.without(dark[tuple(np.minimum(at, np.array(dark.shape) - 1).T)]))
-    return levels
+    return [without(cells, dark, net.size) for cells in frame.levels]
