@@ -92,7 +92,7 @@ def test_peakfinder8_is_what_its_description_says(seed):
     geometry = one_panel(*shape, x=-20.0, y=-40.0)
     settings = PeakSettings(finder="peakfinder8", threshold=25, min_snr=5, max_res=70)
     y, x = np.mgrid[: shape[0], : shape[1]]
-    radius = np.hypot(x + 0.5 - 20, y + 0.5 - 40)
+    radius = np.hypot(x - 20, y - 40)  # of the first corner of pixels, as in CrystFEL
     wanted = slow_peakfinder8(frame, radius, bad, settings)
     peaks = PeakFinder(shape, geometry, settings).find(frame, bad)
     assert len(wanted) > 3

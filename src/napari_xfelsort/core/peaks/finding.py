@@ -61,8 +61,9 @@ class PeakFinder:
         settings: PeakSettings | None = None,
     ) -> None:
         self.settings = settings or PeakSettings()
-        self.layout = FrameLayout(raw_shape, geometry)
-        if self.settings.finder == "peakfinder8" and self.layout.radius is None:
+        as_crystfel = self.settings.finder == "peakfinder8"
+        self.layout = FrameLayout(raw_shape, geometry, as_crystfel)
+        if as_crystfel and self.layout.radius is None:
             self.layout.radius = _around_the_middle(self.layout)
         self._kept: _Bins | None = None
         self._poisson = PoissonLook(self.layout, self.settings)

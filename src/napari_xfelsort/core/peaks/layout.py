@@ -37,6 +37,9 @@ class FrameLayout:
         Of the frames as stored.
     geometry : Geometry, optional
         Bound to frames of this shape.
+    corners : bool
+        Measure distances from the beam to the first corner of pixels, as CrystFEL and
+        Cheetah do, not to their centres.
 
     Attributes
     ----------
@@ -47,8 +50,8 @@ class FrameLayout:
     rectangles : ndarray of int64, shape (panels, 4)
         First row, row after the last, and the same of columns.
     radius : ndarray of float32 or None
-        Distance of each pixel's centre from the beam in pixels, NaN outside of panels; of
-        `shape`. None when the beam is not known.
+        Distance of each pixel from the beam in pixels, NaN outside of panels; of `shape`.
+        None when the beam is not known.
 
     Raises
     ------
@@ -56,7 +59,12 @@ class FrameLayout:
         If a panel is no rectangle of the frame as stored.
     """
 
-    def __init__(self, raw_shape: tuple[int, ...], geometry: Geometry | None = None) -> None:
+    def __init__(
+        self,
+        raw_shape: tuple[int, ...],
+        geometry: Geometry | None = None,
+        corners: bool = False,
+    ) -> None:
         if len(raw_shape) < 2:
             raise GeometryError(f"Peaks cannot be found in frames of shape {raw_shape}.")
         self.raw_shape = tuple(raw_shape)
@@ -74,7 +82,7 @@ class FrameLayout:
         else:
             self.names = tuple(geometry.panels)
             self.rectangles = np.array([self._rectangle(name) for name in self.names], np.int64)
-            self.radius = self._radius(geometry)
+            self.radius = self._radius(geometry, 0.5 if corners else 0.0)
 
     def _rectangle(self, name: str) -> tuple[int, int, int, int]:
         assert self.geometry is not None
@@ -92,14 +100,15 @@ class FrameLayout:
         above *= self.raw_shape[-2]
         return above + rows.start, above + rows.stop, columns.start, columns.stop
 
-    def _radius(self, geometry: Geometry) -> NDArray[np.float32]:
+    def _radius(self, geometry: Geometry, back: float) -> NDArray[np.float32]:
         x, y, _ = (axis.reshape(self.shape) for axis in geometry.positions())
         radius = np.full(self.shape, np.nan, np.float32)
         self._shift = np.zeros((len(self.names), 2))
         for k, (top, bottom, left, right) in enumerate(self.rectangles):
             panel = geometry.panels[self.names[k]]
             own = (slice(top, bottom), slice(left, right))
-            radius[own] = np.hypot(x[own], y[own]) * panel.res
+            steps = [back * (panel.fs[axis] + panel.ss[axis]) for axis in range(2)]
+            radius[own] = np.hypot(x[own] * panel.res - steps[0], y[own] * panel.res - steps[1])
             for axis, place in enumerate((x, y)):  # by which the whole detector is shifted
                 self._shift[k, axis] = place[top, left] - panel.position(0.5, 0.5, axis)
         return radius
