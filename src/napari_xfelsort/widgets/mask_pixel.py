@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_xfelsort.core.masks.making import ONE_SIDED, MadeMask, reason_of
 from napari_xfelsort.core.masks.pixel_trace import PixelTrace, pixel_features, pixel_trace
 from napari_xfelsort.core.masks.showing import reasons_at
 from napari_xfelsort.core.readout import raw_index
+from napari_xfelsort.widgets.mask_text import WrappedText
 from napari_xfelsort.widgets.plot import Plot
 from napari_xfelsort.widgets.workers import Job, Report, counted
 
@@ -71,9 +72,7 @@ class PixelPanel(QWidget):
         self.follow.setToolTip("Why it is bad, its features, and its values in the frames")
         self.follow.setChecked(True)
         self.follow.toggled.connect(self._listen)
-        self.text = QLabel("")
-        self.text.setObjectName("pixel")
-        self.text.setWordWrap(True)
+        self.text = WrappedText("pixel")
         self.text.setTextFormat(Qt.TextFormat.RichText)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.plot = Plot(napari_viewer, "pixel_trace")

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QVBoxLayout, QWidget
 
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.masks.edits import Threshold
 from napari_xfelsort.core.masks.pixel_trace import mean_frame
 from napari_xfelsort.widgets.dock import button, row
 from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
+from napari_xfelsort.widgets.mask_text import WrappedText
 from napari_xfelsort.widgets.workers import Job, Report, counted
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ class ThresholdPanel(QWidget):
         self.apply_button = button(
             "Apply", "threshold_apply", "Pixels from lowest to highest become bad", self.apply
         )
-        self.range = QLabel("")
-        self.range.setObjectName("threshold_range")
-        self.range.setWordWrap(True)
+        self.range = WrappedText("threshold_range")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row("Image", self.image))
