@@ -309,6 +309,16 @@ def test_a_clicked_pixel_tells_why_and_shows_its_values(dock, viewer, own_run, d
     ratio = dock.made.features["offset"].ratio[hot]
     assert f"{ratio:+.1f}" in text
     assert f"{abs(ratio) / 6:.2f}" in text
+    label = dock.findChild(QLabel, "pixel")
+    folding = label.parentWidget()
+
+    def nothing_is_cut():
+        needed = folding.layout().totalHeightForWidth(folding.width())
+        return (
+            folding.height() >= needed > label.height() > label.heightForWidth(label.width()) - 1
+        )
+
+    qtbot.waitUntil(nothing_is_cut, timeout=WAIT)
     # Another pixel meanwhile: the last one counts.
     other = (hot[0] - 5, hot[1])
     panel.show_pixel(other)
