@@ -147,7 +147,15 @@ def train(
 @guarded()
 def apply(
     paths: PathsArgument,
-    model: Annotated[Path, typer.Option("--model", "-m", help="Model of anomalies train.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model of anomalies train, or default: the one that comes with the program, "
+            "trained on simulated frames only (./default for a file of that name).",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (CSV).")],
     geometry: GeometryOption = None,
     dataset: DatasetOption = None,
@@ -160,12 +168,17 @@ def apply(
     Prints how many events have each anomaly, and the one that has it most clearly.
     """
     from napari_xfelsort.core.anomalies.applying import apply_anomalies
+    from napari_xfelsort.core.anomalies.default import DEFAULT, DEFAULT_NOTE, default_model
     from napari_xfelsort.core.anomalies.model_file import load_anomaly_model
     from napari_xfelsort.core.anomalies.stack_features import FrameReader
     from napari_xfelsort.readers import open_stack
 
     refuse_existing(out, overwrite)
-    made = load_anomaly_model(model)
+    if model == DEFAULT:
+        made = default_model()
+        complain(DEFAULT_NOTE)
+    else:
+        made = load_anomaly_model(Path(model))
     stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
     tell_problems(stack.problems)
     try:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_xfelsort.cli import app
+from napari_xfelsort.core.anomalies.names import ANOMALIES
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.simulate.anomalies import simulate_anomalies
 from napari_xfelsort.readers import open_stack
@@ -81,3 +82,18 @@ def test_what_is_wrong_is_told(runs, tmp_path):
     assert "labels are clean" in xfelsort(f"{with_center} 63,63 --class odd", 1)
     bad = f"anomalies apply {data} --center 63,63 -m {data} -o {tmp_path / 'o.csv'}"
     assert "no model of anomalies" in xfelsort(bad, 1)
+
+
+def test_the_model_that_comes_with_the_program(runs, tmp_path):
+    data = f"{runs / 'run0001.cxi'} -g {runs / 'run0001.geom'}"
+    out = tmp_path / "found.csv"
+    said = xfelsort(f"anomalies apply {data} -m default -o {out}")
+    assert "trained on simulated frames only" in said
+    assert "strong_background" in said
+    with open(out, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 80
+    assert set(ANOMALIES) < set(rows[0])
+    assert not any(row["problem"] for row in rows)
+    # No file of that name, and so not the default either.
+    assert "no model file" in xfelsort(f"anomalies apply {data} -m ./default -o {out}2", 1)

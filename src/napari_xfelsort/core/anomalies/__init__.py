@@ -4,3 +4,7 @@ After RefleX (Czyzewski et al. 2021).
 """
 
 from __future__ import annotations
+
+from napari_xfelsort.core.anomalies.default import default_model
+
+__all__ = ["default_model"]

@@ -15,6 +15,7 @@ from napari_xfelsort.core.anomalies.learners import (
     fit_learner,
     parameter_sets,
     positive_scores,
+    prepared,
 )
 from napari_xfelsort.core.anomalies.metrics import best_threshold, evaluate_labels
 from napari_xfelsort.core.errors import SettingsError, TrainingError
@@ -80,8 +81,9 @@ class AnomalyModel:
         result = np.full((len(matrix), len(self.class_names)), np.nan)
         known = np.isfinite(matrix).all(axis=1)
         if known.any():
+            inputs = prepared(self.features, matrix[known])
             for k, classifier in enumerate(self.classifiers):
-                result[known, k] = positive_scores(classifier, matrix[known])
+                result[known, k] = positive_scores(classifier, inputs)
         return result
 
     def choose(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -153,6 +155,7 @@ def train_anomalies(
     if given is None:
         raise TrainingError(f"The learner {learner} needs features of the kind {features}.")
     matrix, truth, groups_ = _checked(given, labels, class_names, groups)
+    matrix = prepared(features, matrix)
     held = _held(truth, groups_, validation_share, validation, seed)
     tuned = learner == "best" or features != "ring_vector"
     tuned = tuned if tune_thresholds is None else tune_thresholds

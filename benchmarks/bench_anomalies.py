@@ -1,0 +1,272 @@
+"""How well the seven anomalies are told on simulated frames, beside the RefleX paper.
+
+    python benchmarks/bench_anomalies.py [--small] [--folder SETS] [--save MODEL]
+
+Three sets are made (and kept in --folder): training and test frames of five detectors with
+different seeds, and frames of a sixth detector that nothing was trained on. Every frame has
+its own beam centre, distance, wavelength and beam stop; shares of the anomalies are those of
+the published test set. Of the training frames that are drawn, all with a rare anomaly (ice
+ring, diffuse scattering) are kept, and as many others as fit. Printed are the classifiers
+of the paper on its ring vectors (unscaled, their grids), ours on all features, and, with
+PyTorch and --deep, a small network and the mean of it and ours. The paper's Table 3
+(Czyzewski et al. 2021) is of real frames: compare the order of its rows, not its numbers.
+Its "AUC" is what is called balanced accuracy here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from napari_xfelsort.core.anomalies.frame_features import frame_features, grey_ring_vector
+from napari_xfelsort.core.anomalies.learners import PAPER_GRIDS
+from napari_xfelsort.core.anomalies.metrics import evaluate_labels
+from napari_xfelsort.core.anomalies.model_file import save_anomaly_model
+from napari_xfelsort.core.anomalies.names import ANOMALIES
+from napari_xfelsort.core.anomalies.residuals import Optics
+from napari_xfelsort.core.anomalies.training import AnomalyModel, train_anomalies
+from napari_xfelsort.core.representations import cartesian
+from napari_xfelsort.core.simulate.anomalies import AnomalyMaker, AnomalySimulationSettings
+
+SEEN = ("ccd", "plate", "pilatus", "eiger", "agipd")
+UNSEEN = ("jungfrau",)
+RARE = [ANOMALIES.index(name) for name in ("ice_ring", "diffuse_scattering")]
+PICTURE = 256
+OURS = "logistic_regression"
+#: Macro precision, recall, F1, F2 of samples, Matthews' correlation; Jaccard index, exact
+#: match ratio: Table 3 of the paper.
+PAPER = {
+    "paper, SVM": (0.591, 0.663, 0.525, 0.629, 0.364, 0.409, 0.021),
+    "paper, naive Bayes": (0.480, 0.689, 0.529, 0.640, 0.313, 0.431, 0.046),
+    "paper, k-nearest neighbours": (0.764, 0.516, 0.546, 0.671, 0.440, 0.596, 0.315),
+    "paper, random forest": (0.831, 0.601, 0.658, 0.758, 0.596, 0.709, 0.454),
+    "paper, ResNet Cartesian": (0.879, 0.858, 0.866, 0.868, 0.815, 0.833, 0.653),
+    "paper, ResNet polar min": (0.876, 0.835, 0.852, 0.860, 0.798, 0.828, 0.628),
+    "paper, ResNet polar max": (0.894, 0.838, 0.862, 0.859, 0.810, 0.826, 0.649),
+}
+WHOLE = ("precision", "recall", "F1", "sample F2", "MCC", "Jaccard", "exact match")
+
+
+class FrameSet(NamedTuple):
+    """Frames as models see them: features, ring vectors, pictures; and their truth."""
+
+    features: np.ndarray
+    rings: np.ndarray
+    pictures: np.ndarray
+    labels: np.ndarray
+    names: np.ndarray
+
+
+def drawn_events(
+    detectors: tuple[str, ...], drawn: int, kept: int, seed: int, side: int
+) -> list[tuple[AnomalyMaker, int]]:
+    """Events, a seed a detector: all with a rare anomaly, and others up to a number."""
+    rare, others = [], []
+    each = drawn // len(detectors)
+    for k, detector in enumerate(detectors):
+        maker = AnomalyMaker(
+            AnomalySimulationSettings(
+                n_events=each, detector=detector, setups="event", seed=seed + k, side=side
+            )
+        )
+        for i in range(each):
+            (rare if (maker.labels(i)[RARE] == 1).any() else others).append((maker, i))
+    order = np.random.default_rng(seed).permutation(len(others))
+    chosen = rare + [others[k] for k in order[: max(0, kept - len(rare))]]
+    return [chosen[k] for k in np.random.default_rng(seed).permutation(len(chosen))]
+
+
+def make_set(events: list[tuple[AnomalyMaker, int]], label: str) -> FrameSet:
+    """Simulate and take features; tells the processor's time."""
+    rows: list[tuple[Any, ...]] = []
+    found: dict[str, float] = {}
+    start = time.process_time()
+    for number, (maker, i) in enumerate(events):
+        event = maker.event(i)
+        optics = Optics(event.optics.wavelength, event.optics.distance)
+        found = frame_features(event.image, event.center, event.mask, optics)
+        vector = grey_ring_vector(event.image, event.center, event.mask)
+        picture = cartesian(event.image, event.mask, PICTURE)
+        rows.append((list(found.values()), vector.astype(np.float16), picture, event.labels == 1))
+        if number % 100 == 99:
+            took = (time.process_time() - start) / (number + 1)
+            print(f"{label}: {number + 1} of {len(events)}, {1e3 * took:.0f} ms each", flush=True)
+    features, rings, pictures, labels = (np.array(c) for c in zip(*rows, strict=True))
+    return FrameSet(features.astype(np.float32), rings, pictures, labels, np.array(list(found)))
+
+
+def kept_set(folder: Path | None, name: str, make: Any) -> FrameSet:
+    """A set from a folder, made when it is not there."""
+    path = None if folder is None else folder / f"{name}.npz"
+    if path is not None and path.exists():
+        with np.load(path) as file:
+            return FrameSet(*(file[key] for key in FrameSet._fields))
+    made = make()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **made._asdict())
+    return made
+
+
+def train_network(train: FrameSet, minutes: float, sizes: tuple[int, ...]) -> Any:
+    """A ResNet-18 from random weights, for some minutes; None without PyTorch."""
+    try:
+        from napari_xfelsort.core.deep import DeepSettings
+        from napari_xfelsort.core.deep.networks import torch_module
+        from napari_xfelsort.core.deep.training import train_on_pictures
+
+        torch_module()
+    except Exception as error:  # noqa: BLE001
+        print(f"No network: {error}")
+        return None
+    settings = DeepSettings(
+        picture_size=PICTURE, sizes=sizes, weights="none", cycles=4, batch_size=32,
+        learning_rate=2e-3,
+    )  # fmt: skip
+    end = time.monotonic() + 60 * minutes
+
+    def told(step: Any) -> None:
+        print(
+            f"network: epoch {step.epoch}, loss {step.training_loss:.3f}, on the validation "
+            f"share {step.validation_loss:.3f}",
+            flush=True,
+        )
+
+    return train_on_pictures(
+        train.pictures, train.labels, settings, ANOMALIES, progress=told,
+        stop=lambda: time.monotonic() > end,
+    )  # fmt: skip
+
+
+def whole(metrics: dict[str, Any]) -> tuple[float, ...]:
+    """The columns of the paper's Table 3."""
+    macro = metrics["macro"]
+    return (
+        macro["precision"], macro["recall"], macro["f1"], metrics["sample_f2"], macro["mcc"],
+        metrics["jaccard_index"], metrics["exact_match_ratio"],
+    )  # fmt: skip
+
+
+def print_tables(results: dict[str, dict[str, Any]], title: str) -> None:
+    """Whole figures of every row, and F1, balanced accuracy and ROC AUC of each class."""
+    print(f"\n{title}\n\n| model | {' | '.join(WHOLE)} |\n|---{'|---' * len(WHOLE)}|")
+    rows = {name: whole(metrics) for name, metrics in results.items()}
+    for name, row in rows.items():
+        print(f"| {name} | {' | '.join(f'{v:.3f}' for v in row)} |")
+    for key, what in (
+        ("f1", "F1"),
+        ("balanced_accuracy", 'balanced accuracy (the paper\'s "AUC")'),
+        ("roc_auc", "area under the ROC curve"),
+    ):
+        print(f"\n{what}\n\n| model | {' | '.join(ANOMALIES)} |\n|---{'|---' * len(ANOMALIES)}|")
+        for name, metrics in results.items():
+            own = [metrics["per_class"][c][key] for c in ANOMALIES]
+            print(f"| {name} | {' | '.join('-' if v is None else f'{v:.3f}' for v in own)} |")
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--train", type=int, default=1600, help="training frames kept")
+    parser.add_argument("--drawn", type=int, default=3000, help="training frames drawn")
+    parser.add_argument("--test", type=int, default=600)
+    parser.add_argument("--held", type=int, default=300, help="frames of the unseen detector")
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--small", action="store_true", help="few small frames: does it run?")
+    parser.add_argument("--deep", type=float, default=0, metavar="MINUTES", help="for a network")
+    parser.add_argument("--folder", type=Path, help="where sets are kept")
+    parser.add_argument(
+        "--learners",
+        nargs="*",
+        default=[*PAPER_GRIDS, "gradient_boosting", OURS],
+        help="which, the last one is saved",
+    )
+    parser.add_argument("--save", type=Path, help="where to write our model")
+    args = parser.parse_args()
+    if args.small:
+        args.train, args.drawn, args.test, args.held, args.side = 150, 200, 60, 40, 256
+    sets = {
+        name: kept_set(
+            args.folder,
+            name,
+            lambda d=detectors, n=n, k=k, s=seed, m=name: make_set(
+                drawn_events(d, n, k, s, args.side), m
+            ),
+        )
+        for name, detectors, n, k, seed in (
+            ("train", SEEN, args.drawn, args.train, 1000),
+            ("test", SEEN, args.test, args.test, 2000),
+            ("held", UNSEEN, args.held, args.held, 3000),
+        )
+    }
+    train = sets["train"]
+    results: dict[str, dict[str, Any]] = {"test": {}, "held": {}}
+    scores: dict[str, np.ndarray] = {}
+    for learner in args.learners:
+        start = time.process_time()
+        matrix = train.rings.astype(np.float32) if learner in PAPER_GRIDS else train.features
+        model = train_anomalies(
+            matrix, train.labels, ANOMALIES, learner=learner,
+            feature_names=() if learner in PAPER_GRIDS else tuple(train.names.tolist()),
+        )  # fmt: skip
+        print(f"{learner}: {time.process_time() - start:.0f} s of the processor", flush=True)
+        for name in results:
+            given = sets[name].rings if learner in PAPER_GRIDS else sets[name].features
+            found = model.probabilities(given.astype(np.float32))
+            results[name][learner] = evaluate_labels(
+                sets[name].labels, model.choose(found), ANOMALIES, found
+            )
+            scores[f"{learner} {name}"] = found
+    network = train_network(train, args.deep, (64,)) if args.deep else None
+    if network is not None:
+        for name in results:
+            own = sets[name]
+            found = network.predict_pictures(own.pictures)
+            results[name]["ResNet-18, 64 px"] = evaluate_labels(
+                own.labels, network.choose(found), ANOMALIES, found
+            )
+            both = (found + scores[f"{args.learners[-1]} {name}"]) / 2
+            limit = (network.thresholds + model.thresholds) / 2
+            results[name]["mean of ResNet-18 and ours"] = evaluate_labels(
+                own.labels, both >= limit, ANOMALIES, both
+            )
+    counts = ", ".join(
+        f"{n} {name}" for n, name in zip(train.labels.sum(0), ANOMALIES, strict=True)
+    )
+    print(f"\n{len(train.labels)} training frames: {counts}")
+    print_tables(results["test"], "Seen detectors, other seeds")
+    print_tables(results["held"], f"A detector that was not trained on ({UNSEEN[0]})")
+    print("\nThe paper, real frames")
+    for name, row in PAPER.items():
+        print(f"| {name} | {' | '.join(f'{v:.3f}' for v in row)} |")
+    if args.save is not None:
+        save_default(model, args.save, args.learners[-1], len(train.labels), results)
+
+
+def save_default(
+    model: AnomalyModel, path: Path, learner: str, n: int, results: dict[str, dict[str, Any]]
+) -> None:
+    """Write our model with what it was made from and how well it did."""
+    model.provenance.update(
+        trained_on="simulation",
+        note="Trained on simulated frames only (benchmarks/bench_anomalies.py).",
+        frames=n,
+        detectors=list(SEEN),
+        f1_on_other_seeds=_f1(results["test"][learner]),
+        f1_on_another_detector=_f1(results["held"][learner]),
+    )
+    save_anomaly_model(model, path, overwrite=True)
+    print(f"\n{path}: {path.stat().st_size / 1e6:.2f} MB")
+
+
+def _f1(metrics: dict[str, Any]) -> dict[str, float]:
+    own = {name: round(row["f1"], 3) for name, row in metrics["per_class"].items()}
+    return {"macro": round(metrics["macro"]["f1"], 3), **own}
+
+
+if __name__ == "__main__":
+    main()
