@@ -51,6 +51,7 @@ class Tour:
         """From an opened run to sorted lists."""
         self.browse()
         self.center()
+        self.mask()
         self.label()
         self.rule()
         self.profile()
@@ -75,6 +76,32 @@ class Tour:
         self.wait(lambda: dock.job is None and not dock.live.busy)
         self.picture("center")
         dock.overlay.remove()
+
+    def mask(self) -> None:
+        """A mask of a dark and a flat-field run while it is made, and what is seen of it."""
+        others = list(self.viewer.layers)
+        self.viewer.open_sample(PLUGIN, "dark-and-flat")
+        run = self.active()
+        dock = self.dock("Mask")
+        self.viewer.reset_view()
+        dock.make_page.dark.source.setCurrentText("files")
+        dock.make_page.dark.files.set_paths(run.opened.paths[0].replace("flat", "dark"))
+        dock.make_page.make_button.click()
+        self.wait(lambda: dock.job is None or dock.progress.value() > 0)
+        self.picture("mask-make")
+        self.wait(lambda: dock.job is None)
+        self.resize(LARGE)
+        dock.look_page.pixel.show_pixel(self.look_at_a_noisy_pixel(dock))
+        self.wait(lambda: bool(dock.look_page.pixel.traces))
+        self.picture("mask-look", LARGE)
+        dock.verticalScrollBar().setValue(0)
+        self.draw_on_mask(dock)
+        self.resize(SIZE)
+        self.picture("mask-edit")
+        dock.edit_page.put_down()
+        for layer in [layer for layer in self.viewer.layers if layer not in others]:
+            self.viewer.layers.remove(layer)
+        self.settle()
 
     def label(self) -> None:
         """Labels by keys."""
@@ -119,6 +146,39 @@ class Tour:
         self.picture("profile-large", LARGE)
         dock.region.set_region(Region())
         self.viewer.layers.remove(layer)
+
+    def look_at_a_noisy_pixel(self, dock) -> tuple[int, ...]:
+        """Zoom in on one; gives its raw index."""
+        import numpy as np
+
+        from napari_xfelsort.core.masks.settings import MaskReason
+
+        found = np.argwhere(dock.made.reasons & MaskReason.NOISE)
+        pixel = tuple(found[len(found) // 2].tolist())
+        x, y, _ = dock.state.run.stack.geometry.positions()
+        grid = dock.state.run.stack.geometry.grid
+        scene = self.viewer.scene if hasattr(self.viewer, "scene") else self.viewer
+        scene.camera.center = (0, grid.rows(y)[pixel], grid.columns(x)[pixel])
+        scene.camera.zoom = 12
+        return pixel
+
+    def draw_on_mask(self, dock) -> None:
+        """A beam stop with its holder, and what is next to bad pixels."""
+        from napari_xfelsort.core.masks.edits import Ellipse, Grow, Line
+
+        grid = dock.state.run.stack.geometry.grid
+        height, width = dock.state.run.stack.assembled_shape
+
+        def places(*points):
+            here = [(row * height, column * width) for row, column in points]
+            return tuple(map(tuple, grid.laboratory(here).tolist()))
+
+        corners = places((0.44, 0.44), (0.44, 0.56), (0.56, 0.56), (0.56, 0.44))
+        dock.state.add(Ellipse(corners))
+        dock.state.add(Line(places((0.53, 0.5), (0.53, 1)), width=0.02 * width * grid.pixel))
+        dock.state.add(Grow())
+        dock.show_page("Edit")
+        dock.edit_page.tools.buttons()[1].click()
 
     def draw_line(self):
         """A line over the ring, as one draws it."""
