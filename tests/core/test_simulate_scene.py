@@ -19,6 +19,8 @@ from napari_xfelsort.core.simulate.optics import Optics, distance_for
 from napari_xfelsort.core.simulate.scattering import IceRings
 from napari_xfelsort.core.simulate.scene import draw_layout, simulate_scene
 
+#: Scenes that shares are counted of.
+N = 160
 FLAT = Optics(center=(80.0, 120.0), wavelength=1.0, distance=1000.0)
 
 
@@ -255,7 +257,7 @@ def test_counts_are_those_of_poisson():
 
 @pytest.fixture(scope="module")
 def many() -> list:
-    return [simulate_scene(seed, 128) for seed in range(400)]
+    return [simulate_scene(seed, 128) for seed in range(N)]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +274,7 @@ def many() -> list:
 def test_shares_of_what_is_drawn(many, share, is_so):
     found = sum(is_so(scene.truth) for scene in many)
     # Four standard deviations of a binomial number.
-    assert abs(found - 400 * share) < 4 * np.sqrt(400 * share * (1 - share))
+    assert abs(found - N * share) < 4 * np.sqrt(N * share * (1 - share))
 
 
 def test_centres_lie_in_the_disc_or_a_little_off_the_detector(many):
@@ -303,7 +305,7 @@ def test_half_of_the_bad_columns_and_no_stop_are_in_the_mask(many):
 def test_the_true_centre_is_the_centre_of_the_noiseless_rings():
     """Rings of the expected image, fitted by circles without the simulator's own maps."""
     tried = 0
-    for seed in range(40):
+    for seed in range(25):
         scene = simulate_scene(seed, 256, "plate")
         truth = scene.truth
         if not truth["ice"] or truth["ice_contrast"] < 1 or truth["off_detector"]:
@@ -338,7 +340,7 @@ def _crests(image: np.ndarray, center: tuple[float, float], radius: float) -> np
 
 def test_reflex_regime_has_centres_like_the_published_images():
     """Mean 12.7 and root mean square 27.9 px of 1024 (Czyzewski et al. 2021, naive rows)."""
-    scenes = [simulate_scene(seed, 128, regime="reflex") for seed in range(400)]
+    scenes = [simulate_scene(seed, 128, regime="reflex") for seed in range(N)]
     distance = np.array([np.hypot(*(np.array(s.center) - 63.5)) for s in scenes]) * 8
     assert distance.mean() == pytest.approx(14.0, abs=5)
     assert np.sqrt((distance**2).mean()) == pytest.approx(28, abs=9)
