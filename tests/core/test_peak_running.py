@@ -175,14 +175,14 @@ def test_reference_frames_with_defaults(shared_data):
     path = folder / "set05_7keV_250mm.cxi"
     if not path.is_file():
         pytest.skip("no reference stacks of peaks")
-    # One or two hits of each level, and blanks with ice rings and streaks.
-    keep = [13, 14, 20, 23, 21, 39, 11, 26, 38, 24, 41, 32, 4, 5, 3, 37, 0, 33]
+    # Hits at several levels, and blanks with ice rings and streaks.
+    keep = [13, 20, 23, 21, 39, 38, 41, 4, 5, 3, 0]
     stack = open_stack([str(path)], geometry=str(folder / "eiger4m.geom")).subset(keep)
     run = find_peaks(stack)
     with h5py.File(path) as file:
         findable, found, false = score(run, file, keep)
         hit = file["labels/hit"][()][keep] != 0
-    assert findable > 60
+    assert findable > 55
     assert found >= 0.85 * findable
     assert false <= 0.05 * (found + false)
     assert np.mean(run.hits == hit) > 0.9

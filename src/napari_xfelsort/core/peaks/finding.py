@@ -103,10 +103,8 @@ class PeakFinder:
                 f"{layout.raw_shape}."
             )
         values = np.ascontiguousarray(frame).reshape(layout.shape)
-        if values.dtype == bool or values.dtype.kind not in "iuf" or values.dtype.itemsize == 2:
-            values = values.astype(np.float32)  # few types to compile for
-        elif values.dtype.newbyteorder("=") != values.dtype:
-            values = values.astype(values.dtype.newbyteorder("="))
+        if values.dtype != np.int32:
+            values = values.astype(np.float32, copy=False)  # two types to compile for
         bins, n = self._numbers(None if bad is None else np.reshape(bad, layout.shape))
         found = self._found(values, bins, n)
         panel = found[:, 0].astype(np.int32)
