@@ -24,7 +24,7 @@ from napari_xfelsort.widgets.dock import choose_whole_rows
 #: Of an anomaly that an event has, that it does not have, and of its threshold.
 HAS, HAS_NOT, MARK = "#ff9f0a", "#5aa9e6", "#ffffff"
 #: Pixels of the screen: of a line, of the last column, and of a number beside a bar.
-_ROW, _COUNT_WIDTH, _NUMBER = 22, 52, 34.0
+_ROW, _COUNT_WIDTH, _NUMBER = 22, 50, 32.0
 _NAME, _BAR, _COUNT = range(3)
 _HEADINGS = ("anomaly", "probability", "events")
 
@@ -32,6 +32,11 @@ _HEADINGS = ("anomaly", "probability", "events")
 def title_of(name: str) -> str:
     """An anomaly, for people."""
     return ANOMALY_TITLES.get(name, name)
+
+
+def _short(n: int) -> str:
+    """A number of events in at most five letters."""
+    return f"{n}" if n < 100_000 else f"{n // 1000}k"
 
 
 class BarModel(QAbstractTableModel):
@@ -104,7 +109,7 @@ class BarModel(QAbstractTableModel):
         if column == _NAME:
             return title_of(self.names[k])
         if column == _COUNT:
-            return f"{self._counts[k]}" if self._counts else "–"
+            return _short(self._counts[k]) if self._counts else "–"
         return f"{self.probabilities[k]:.2f}" if known else "–"
 
 

@@ -18,6 +18,7 @@ from napari_xfelsort.widgets.anomaly_form import AnomalyParts
 from napari_xfelsort.widgets.anomaly_ranking import neighbour_in_rank, place_of
 from napari_xfelsort.widgets.anomaly_train import SUFFIX
 from napari_xfelsort.widgets.anomaly_work import (
+    DEFAULT,
     AnyModel,
     EventJudgement,
     Judged,
@@ -66,6 +67,7 @@ class AnomalyDock(AnomalyParts):
         self._connect()
         self._use_run(self.chooser.run)
         self._about_model("")
+        self.load()
 
     def _connect(self) -> None:
         self.chooser.run_chosen.connect(self._use_run)
@@ -135,11 +137,12 @@ class AnomalyDock(AnomalyParts):
         self.set_busy(self.job is not None)
 
     def load(self, path: str = "") -> None:
-        """Judge with the model of the file that was chosen."""
-        path = self.model_file.path() or ""
-        if self.job is not None or not path:
+        """Judge with the model of the file that was chosen; without one with the default."""
+        path = self.model_file.path() or DEFAULT
+        if self.job is not None:
             return
-        path = os.path.abspath(os.path.expanduser(path))
+        if path != DEFAULT:
+            path = os.path.abspath(os.path.expanduser(path))
 
         def work(report: Report) -> tuple[str, AnyModel]:
             return path, load_any(path)
@@ -352,10 +355,10 @@ class AnomalyDock(AnomalyParts):
         text = ""
         if values is not None and judged is not None and judged.done.any():
             n = int(np.count_nonzero(np.isfinite(values)))
-            text = f"{plural(n, 'event')} of {len(values)} judged."
+            text = f"{n} of {plural(len(values), 'event')} judged."
             if event is not None and np.isfinite(values[event]):
                 name = title_of(self.bars.chosen_name())
-                text = f"{name}: place {place_of(values, event) + 1} of {text}"
+                text = f"{name}: place {place_of(values, event) + 1}. {text}"
         self.place.setText(text)
 
     def _clicked(self, name: str, event: int) -> None:

@@ -11,6 +11,7 @@ from napari_xfelsort.widgets.anomaly_course import CoursePlot
 from napari_xfelsort.widgets.anomaly_save import SavePanel
 from napari_xfelsort.widgets.anomaly_train import FILTER, TrainPanel
 from napari_xfelsort.widgets.anomaly_where import WherePanel
+from napari_xfelsort.widgets.anomaly_work import DEFAULT
 from napari_xfelsort.widgets.dock import Dock, Message, PathField, RunChooser, button, row
 from napari_xfelsort.widgets.progress import EventProgress
 
@@ -32,10 +33,11 @@ class AnomalyParts(Dock):
 
     def _build(self, napari_viewer: Any) -> None:
         self.chooser = RunChooser(self.runs)
-        self.model_file = PathField(
-            "model_file", "file", "Choose a model of anomalies", f"{FILTER};;Network (*.xfelmodel)"
-        )
-        tip = "A model of the training below or of xfelsort anomalies train, or a network"
+        files = f"{FILTER};;Network (*.xfelmodel)"
+        title = "Choose a model of anomalies"
+        self.model_file = PathField("model_file", "file", title, files, DEFAULT)
+        tip = "A model of the training below or of xfelsort anomalies train, or a network; "
+        tip += "empty for the default model, which was trained on simulation"
         self.model_file.line.setToolTip(tip)
         self.about_model = Message()
         self.about_model.setObjectName("about_model")

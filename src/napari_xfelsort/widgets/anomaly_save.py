@@ -36,7 +36,7 @@ class SavePanel(QGroupBox):
         self.folder = PathField(
             "list_folder", "new folder", "Folder for lists of events", "", "a folder"
         )
-        tip = "Gets a list of events for each anomaly, as CrystFEL and the Label dock read them"
+        tip = "Gets a list of events for each anomaly, as CrystFEL and the Event table read them"
         self.folder.line.setToolTip(tip)
         tip = "Write the events that have each anomaly as a list"
         self.list_button = button("Save", "save_lists", tip, self.save_lists)

@@ -13,11 +13,17 @@ from numpy.typing import NDArray
 from napari_xfelsort.core.agreement import ClassAgreement, class_agreements
 from napari_xfelsort.core.anomalies.applying import AnomalyTable, apply_anomalies
 from napari_xfelsort.core.anomalies.attribution import attribute
-from napari_xfelsort.core.anomalies.labelled import groups_of, labelled_anomalies
+from napari_xfelsort.core.anomalies.default import DEFAULT, DEFAULT_NOTE, default_model
+from napari_xfelsort.core.anomalies.labelled import (
+    LabelledAnomalies,
+    groups_of,
+    labelled_anomalies,
+)
 from napari_xfelsort.core.anomalies.learners import features_of
 from napari_xfelsort.core.anomalies.model_file import load_anomaly_model
+from napari_xfelsort.core.anomalies.names import ANOMALY_TITLES
 from napari_xfelsort.core.anomalies.stack_features import FrameReader, stack_features
-from napari_xfelsort.core.anomalies.training import AnomalyModel, train_anomalies
+from napari_xfelsort.core.anomalies.training import LEAST, AnomalyModel, train_anomalies
 from napari_xfelsort.core.deep import DeepModel, load_deep_model
 from napari_xfelsort.core.errors import OutputError, XfelsortError
 from napari_xfelsort.core.labels import LabelStore
@@ -88,7 +94,7 @@ class Judged:
 
 
 def load_any(path: str) -> AnyModel:
-    """A model of anomalies of either kind.
+    """A model of anomalies of either kind, or the one that comes with the program.
 
     Raises
     ------
@@ -97,6 +103,8 @@ def load_any(path: str) -> AnyModel:
     MissingDependencyError
         If it is a network, and what it needs is not installed.
     """
+    if path == DEFAULT:
+        return default_model()
     try:
         with zipfile.ZipFile(path) as source:
             network = "model.json" in source.namelist() and (
@@ -109,12 +117,11 @@ def load_any(path: str) -> AnyModel:
 
 def about(model: AnyModel, path: str) -> str:
     """What a model is, in a sentence or two."""
+    if model.provenance.get("trained_on") == "simulation":
+        return DEFAULT_NOTE
     n = len(model.class_names)
     kind = "network" if isinstance(model, DeepModel) else "model"
     parts = [f"A {kind} of {n} anomal{'y' if n == 1 else 'ies'}."]
-    trained = model.provenance.get("trained on")
-    if isinstance(trained, str) and trained:
-        parts.append(f"Trained on {trained}.")
     macro = model.metrics.get("macro")
     f1 = macro.get("f1") if isinstance(macro, dict) else None
     if isinstance(f1, float):
@@ -293,9 +300,11 @@ def training(task: TrainTask) -> Callable[[Report], TrainedModel]:
 
     def work(report: Report) -> TrainedModel:
         store = LabelStore(task.folder, create=False)
-        labelled = labelled_anomalies(
-            task.stack, store, unlabelled_are_clean=task.unlabelled_are_clean
-        )
+        clean = task.unlabelled_are_clean
+        labelled = labelled_anomalies(task.stack, store, unlabelled_are_clean=clean)
+        few, names = _few_and_others(labelled)
+        if few and names:
+            labelled = labelled_anomalies(task.stack, store, names, clean)
         reader = FrameReader(task.stack)
         kind = features_of("gradient_boosting" if task.learner == "best" else task.learner)
         found = stack_features(
@@ -317,6 +326,9 @@ def training(task: TrainTask) -> Callable[[Report], TrainedModel]:
         counts = labelled.truth[kept].sum(axis=0).tolist()
         agreements = class_agreements(store, labelled.class_names)
         notes = list(labelled.notes)
+        if few:
+            left_out = ", ".join(ANOMALY_TITLES.get(name, name) for name in few)
+            notes.insert(0, f"Left out, for want of events with or without: {left_out}.")
         if found.failed:
             first = next(iter(found.failed.values()))
             notes.append(f"{len(found.failed)} labelled events could not be read: {first}")
@@ -329,6 +341,14 @@ def training(task: TrainTask) -> Callable[[Report], TrainedModel]:
         )
 
     return work
+
+
+def _few_and_others(labelled: LabelledAnomalies) -> tuple[list[str], list[str]]:
+    """Anomalies that cannot be learned from so few events, and the others."""
+    there = labelled.truth.sum(axis=0)
+    enough = (there >= LEAST) & (len(labelled.truth) - there >= LEAST)
+    pairs = list(zip(labelled.class_names, enough.tolist(), strict=True))
+    return [name for name, ok in pairs if not ok], [name for name, ok in pairs if ok]
 
 
 def list_paths(folder: str, stem: str, class_names: tuple[str, ...]) -> dict[str, Path]:
