@@ -34,7 +34,7 @@ _LEVELS, _LEAST_WIDTH = 240, 1.0
 #: Rises as broad as this, in rings of that kind, are smoothed away.
 _BROAD = 21
 #: Log-odds are told within this, and what changes them by less is not looked at closer.
-_MOST, _NOTHING = 9.0, 0.05
+_MOST, _NOTHING = 30.0, 0.05
 _UNKNOWN = Optics()
 
 Frame = NDArray[np.float32]
