@@ -327,10 +327,7 @@ class _Asked:
                 self._progress(self._done, self._total)
         if not rows:
             return np.zeros(0)
-        chance = positive_scores(self._model.classifiers[self._number], np.stack(rows))
-        with np.errstate(divide="ignore"):
-            odds = np.log(chance) - np.log1p(-chance)
-        return np.asarray(np.clip(odds, -_MOST, _MOST), np.float64)
+        return _log_odds(self._model.classifiers[self._number], np.stack(rows))
 
     def _features(self, frame: Frame) -> Frame:
         model = self._model
@@ -357,5 +354,17 @@ def _polar(
     return np.hypot(y, x), y, x
 
 
+def _log_odds(classifier: Any, matrix: Frame) -> NDArray[np.float64]:
+    """Log-odds of the class; where it can be, not from probabilities that are rounded to 1."""
+    if hasattr(classifier, "decision_function"):
+        found = np.asarray(classifier.decision_function(matrix), np.float64)
+        if found.ndim == 1:
+            return found
+    chance = positive_scores(classifier, matrix)
+    with np.errstate(divide="ignore"):
+        odds = np.log(chance) - np.log1p(-chance)
+    return np.asarray(np.clip(odds, -_MOST, _MOST), np.float64)
+
+
 def _share(odds: float) -> float:
-    return float(1 / (1 + np.exp(-odds)))
+    return float(1 / (1 + np.exp(-np.clip(odds, -500, 500))))
