@@ -243,3 +243,18 @@ def test_what_cannot_be_done_is_told(monkeypatch):
     other = dataclasses.replace(RING_MODEL, feature_names=NAMES[::-1])
     with pytest.raises(ModelError, match="other features"):
         attribute(other, given, "ice_ring", CENTER)
+
+
+def test_a_model_that_is_sure_still_shows_where():
+    class Sure(Sees):
+        def predict_proba(self, matrix):
+            return np.stack([np.zeros(len(matrix)), np.ones(len(matrix))], axis=1)
+
+        def decision_function(self, matrix):
+            return 900 + 100 * matrix[:, self.column].astype(float)
+
+    model = dataclasses.replace(RING_MODEL, classifiers=(Sure(0, 0, 1),))
+    found = attribute(model, frame(ring=1.5), "ice_ring", CENTER)
+    assert found.probability == found.smooth == 1
+    low, high = found.strongest
+    assert low - 1 < RADIUS < high + 1
