@@ -57,6 +57,7 @@ class Tour:
         self.profile()
         self.train()
         self.sort()
+        self.anomalies()
 
     def browse(self) -> None:
         """An assembled run with rings, peaks and the readout."""
@@ -271,6 +272,28 @@ class Tour:
         self.picture("sort-watch", LARGE)
         dock.finish_button.click()
         self.wait(lambda: dock.job is None)
+
+    def anomalies(self) -> None:
+        """A run judged by the model that comes with the program, and where it sees ice."""
+        from napari_xfelsort.core.simulate.anomalies import simulate_anomalies
+        from napari_xfelsort.widgets.layers import Opened
+        from napari_xfelsort.widgets.reading import open_layers
+        from napari_xfelsort.widgets.runs import runs_of
+
+        made = simulate_anomalies(self.work / "ice", n_events=24, seed=4, ice_ring=0.25)
+        run = runs_of(self.viewer).add(open_layers(Opened((str(made.data),), str(made.geometry))))
+        dock = self.dock("Anomalies")
+        self.wait(lambda: not dock.busy)
+        dock.judge_button.click()
+        self.wait(lambda: not dock.busy, 1200)
+        dock.bars.choose("ice_ring")
+        run.go_to(18)  # smooth rings
+        self.wait(lambda: run.is_drawn)
+        run.set_contrast(1, 99.5)
+        dock.where.show_button.click()
+        self.wait(lambda: not dock.busy, 1200)
+        self.viewer.reset_view()
+        self.picture("anomalies", LARGE)
 
     # --- the window -----------------------------------------------------------------------
 
