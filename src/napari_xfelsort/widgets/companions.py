@@ -103,7 +103,7 @@ class Companions:
                 points = drawn.peak_points(run.stack, i)
         if len(points) or len(layer.data):
             layer.selected_data = set()
-            _set_points(layer, points)
+            set_points(layer, points)
             layer.editable = False  # napari forgets it with new data
 
     def _move_rings(self, run: Run, i: int) -> None:
@@ -162,7 +162,7 @@ class Companions:
         self._job = None
 
 
-def _set_points(layer: Any, points: Any) -> None:
+def set_points(layer: Any, points: Any) -> None:
     """Show other points.
 
     While napari slices beside the window, a slice of more points may still be under way,

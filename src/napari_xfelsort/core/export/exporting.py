@@ -113,7 +113,7 @@ def export(
     if not len(stack):
         raise NoEventsError("There is no event to be written.")
     target = Path(path)
-    _refuse_inputs(stack, target)
+    refuse_inputs(stack, target)
     if not target.parent.is_dir():
         raise OutputError(f"The folder {target.parent} does not exist; make it first.")
     if options.kind == "list":
@@ -140,8 +140,14 @@ def export(
     return ExportSummary(target, len(stack), unpacked, tuple(notes))
 
 
-def _refuse_inputs(stack: EventStack, target: Path) -> None:
-    """A file must not be replaced by one that shows or copies its own events."""
+def refuse_inputs(stack: EventStack, target: Path) -> None:
+    """A file must not be replaced by what is made of its own events.
+
+    Raises
+    ------
+    OutputError
+        If the target is a file of the stack.
+    """
     if not target.exists():
         return
     real = os.path.realpath(target)

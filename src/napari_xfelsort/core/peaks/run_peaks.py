@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.atomic import atomic_write
+from napari_xfelsort.core.export.exporting import refuse_inputs
 from napari_xfelsort.core.lists import write_list
 from napari_xfelsort.core.peaks.peak_list import PeakList
 from napari_xfelsort.core.peaks.settings import PeakSettings
 
 if TYPE_CHECKING:
+    from napari_xfelsort.core.label_history import LabelHistory
     from napari_xfelsort.core.label_rules import RuleOutcome
     from napari_xfelsort.core.labels import LabelStore
     from napari_xfelsort.core.stack import EventStack
@@ -103,7 +105,9 @@ class RunPeaks:
 
     # -- labels and lists
 
-    def store_labels(self, store: LabelStore, relabel: bool = False) -> RuleOutcome:
+    def store_labels(
+        self, store: LabelStore, relabel: bool = False, history: LabelHistory | None = None
+    ) -> RuleOutcome:
         """Label hits and blanks, with one write to disk; a rule that can be withdrawn.
 
         Parameters
@@ -112,6 +116,8 @@ class RunPeaks:
             Where to.
         relabel : bool
             Replace labels that no rule gave (by hand, from lists) too.
+        history : LabelHistory, optional
+            Of this store; this is then one step that can be undone.
 
         Raises
         ------
@@ -125,7 +131,7 @@ class RunPeaks:
         told = "; ".join(f"{name}={value}" for name, value in self.settings.to_dict().items())
         low = float(self.settings.min_peaks)
         rule = LabelRule(RULE_NAME, low=low, inside=HIT, outside=BLANK, what=told)
-        return apply_rule(store, self.stack, counts, rule, relabel)
+        return apply_rule(store, self.stack, counts, rule, relabel, history)
 
     def write_list(
         self, path: str | os.PathLike[str], status: str = HIT, overwrite: bool = False
@@ -135,8 +141,10 @@ class RunPeaks:
         Raises
         ------
         OutputError
-            If the file exists and must not be replaced, or cannot be written.
+            If the file exists and must not be replaced, holds the events themselves, or cannot
+            be written.
         """
+        refuse_inputs(self.stack, Path(path))
         ids = (self.stack.event_id(i) for i, s in enumerate(self.statuses) if s == status)
         return write_list(path, ids, overwrite=overwrite)
 
@@ -150,8 +158,10 @@ class RunPeaks:
         Raises
         ------
         OutputError
-            If the file exists and must not be replaced, or cannot be written.
+            If the file exists and must not be replaced, holds the events themselves, or cannot
+            be written.
         """
+        refuse_inputs(self.stack, Path(path))
         _write_csv(path, _EVENT_COLUMNS, self._event_rows(), overwrite)
 
     def write_peaks(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -160,8 +170,10 @@ class RunPeaks:
         Raises
         ------
         OutputError
-            If the file exists and must not be replaced, or cannot be written.
+            If the file exists and must not be replaced, holds the events themselves, or cannot
+            be written.
         """
+        refuse_inputs(self.stack, Path(path))
         _write_csv(path, _PEAK_COLUMNS, self._peak_rows(), overwrite)
 
     def write_cxi(
@@ -175,10 +187,12 @@ class RunPeaks:
         Raises
         ------
         OutputError
-            If the file exists and must not be replaced, or frames cannot be shown.
+            If the file exists and must not be replaced, holds the events themselves, or frames
+            cannot be shown.
         """
         from napari_xfelsort.core.peaks.peak_file import write_peak_cxi
 
+        refuse_inputs(self.stack, Path(path))
         chosen = range(len(self)) if positions is None else positions
         stack = self.stack if positions is None else self.stack.subset(positions)
         lists = [self.lists[i] for i in chosen]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -123,30 +124,56 @@ def find_peaks(
         raise SettingsError("Give either a number of processes or a scheduler, not both.")
     work = EventPeaks(stack, chosen)
     n = len(stack)
-    lists = [PeakList.empty(work.finder.layout.names)] * n
-    problems: dict[int, str] = {}
-    done = 0
+    found_in: dict[int, PeakList | str] = {}
     elsewhere = processes > 0 or scheduler is not None
     each = _elsewhere(work, processes, scheduler) if elsewhere else _here(work)
     for found in each:
-        for i, peaks in found:
-            if isinstance(peaks, str):
-                problems[i] = peaks
-            else:
-                lists[i] = peaks
-        done += len(found)
+        found_in.update(found)
         if partial is not None:
             partial(found)
         if progress is not None:
-            progress(done, n)
+            progress(len(found_in), n)
+    return gathered(stack, chosen, found_in)
+
+
+def gathered(
+    stack: EventStack, settings: PeakSettings, found: Mapping[int, PeakList | str]
+) -> RunPeaks:
+    """The peaks of the events that were looked at, without those that repeat.
+
+    Parameters
+    ----------
+    stack : EventStack
+        The run.
+    settings : PeakSettings
+        How peaks were found.
+    found : mapping of int to PeakList or str
+        By position in the stack: peaks, or why an event could not be read.
+
+    Returns
+    -------
+    RunPeaks
+        Of the stack, or of the part of it that was looked at.
+    """
+    order = sorted(found)
+    part = stack if len(order) == len(stack) else stack.subset(order)
+    problems: dict[int, str] = {}
+    lists: list[PeakList] = []
+    for k, i in enumerate(order):
+        peaks = found[i]
+        if isinstance(peaks, str):
+            problems[k] = peaks
+            peaks = PeakList.empty()
+        lists.append(peaks)
     left_out = 0
-    if chosen.finder == "poisson" and chosen.repeats < 1:
-        read = [i for i in range(n) if i not in problems]
-        again = repeated([lists[i] for i in read], work.finder.layout.shape, chosen.repeats)
-        for i, drop in zip(read, again, strict=True):
+    if settings.finder == "poisson" and settings.repeats < 1:
+        read = [k for k in range(len(lists)) if k not in problems]
+        flat = math.prod(stack.raw_shape[:-1]), stack.raw_shape[-1]
+        again = repeated([lists[k] for k in read], flat, settings.repeats)
+        for k, drop in zip(read, again, strict=True):
             left_out += int(drop.sum())
-            lists[i] = lists[i][~drop]
-    return RunPeaks(stack, chosen, lists, dict(sorted(problems.items())), left_out)
+            lists[k] = lists[k][~drop]
+    return RunPeaks(part, settings, lists, problems, left_out)
 
 
 def _here(work: EventPeaks) -> Iterator[list[Found]]:
