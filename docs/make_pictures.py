@@ -58,6 +58,7 @@ class Tour:
         self.train()
         self.sort()
         self.anomalies()
+        self.peaks()
 
     def browse(self) -> None:
         """An assembled run with rings, peaks and the readout."""
@@ -294,6 +295,25 @@ class Tour:
         self.wait(lambda: not dock.busy, 1200)
         self.viewer.reset_view()
         self.picture("anomalies", LARGE)
+
+    def peaks(self) -> None:
+        """A simulated run of serial crystallography that is searched for peaks."""
+        from napari_xfelsort.widgets.layers import Opened
+        from napari_xfelsort.widgets.reading import open_layers
+        from napari_xfelsort.widgets.runs import runs_of
+        from napari_xfelsort.widgets.samples import simulated_sfx
+
+        data, geometry = simulated_sfx()
+        run = runs_of(self.viewer).add(open_layers(Opened((data,), geometry)))
+        dock = self.dock("Peaks")
+        dock.find_button.click()
+        self.wait(lambda: dock.job is None)
+        run.go_to(25)  # few photons, many peaks
+        self.wait(lambda: run.is_drawn and not dock.live.busy)
+        run.set_contrast(1, 99.95)
+        self.viewer.reset_view()
+        self.settle()
+        self.picture("peaks", LARGE)
 
     # --- the window -----------------------------------------------------------------------
 
