@@ -359,7 +359,9 @@ def test_in_a_window_it_comes_and_goes(make_napari_viewer, planted, qtbot):
     outer, dock = viewer.window.add_plugin_dock_widget("napari-xfelsort", "Peaks")
     idle(dock, qtbot)
     viewer.dims.set_point(0, 6)
-    qtbot.waitUntil(lambda: dock.live.seen is not None and dock.live.seen.wanted.event == 6)
+    qtbot.waitUntil(
+        lambda: dock.live.seen is not None and dock.live.seen.wanted.event == 6, timeout=WAIT
+    )
     assert is_drawn(run, [*places_in(6), STAYS])
     done(dock, "find", qtbot)
     dock.findChild(QCheckBox, "powder").click()

@@ -68,6 +68,7 @@ class PeaksDock(WholeRunDock):
     def release(self) -> None:
         """Let go of callbacks and work, and take found peaks from the picture."""
         self._look.stop()
+        self._search = None  # what it finds yet is not wanted
         super().release()
         if self._run is not None:
             remove_powder(self._run)
