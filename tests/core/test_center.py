@@ -7,7 +7,7 @@ import pytest
 
 import napari_xfelsort as xs
 from napari_xfelsort.core.center import METHODS
-from napari_xfelsort.core.center.cells import prepare
+from napari_xfelsort.core.center.cells import check_frame, prepare
 from napari_xfelsort.core.center.friedel import center_of_pairs
 from napari_xfelsort.core.center.radial_loops import spline
 from napari_xfelsort.core.center.shadows import shadowed
@@ -210,6 +210,45 @@ def test_the_image_is_left_alone():
     np.testing.assert_array_equal(image, before)
 
 
+# --- gaps of frames without a mask ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("counts", [1.5, 40.0])
+def test_gaps_that_are_zeros_are_found_at_few_counts(counts):
+    image = halo((121.0, 133.5), counts=counts)
+    gaps = np.zeros(image.shape, bool)
+    gaps[60:67], gaps[:, 120:127], gaps[190:197] = True, True, True
+    image[gaps] = 0
+    blank = prepare(image).blank
+    assert blank[gaps].mean() > 0.99
+    assert blank[~gaps].mean() < 0.02
+    # Nothing but counts: no gaps.
+    assert prepare(halo((121.0, 133.5), counts=counts)).blank.mean() < 0.002
+
+
+@pytest.mark.parametrize("size", [(3, 5), (3, 8), (6, 3)])
+def test_strips_are_openings(size):
+    from scipy.ndimage import binary_opening
+
+    from napari_xfelsort.core.center.cells import _strips
+
+    flags = np.random.default_rng(4).random((80, 90)) < 0.9
+    expected = binary_opening(flags, np.ones(size, bool))
+    np.testing.assert_array_equal(_strips(flags, size), expected)
+    assert expected.any()
+
+
+def test_negative_codes_of_floats_are_bad_and_negative_differences_are_not():
+    image = halo((121.0, 133.5)).astype(np.float32)
+    coded = image.copy()
+    coded[60:66], coded[5, 5] = -1, -2
+    assert not check_frame(coded, None)[1][60:66].any()
+    assert not check_frame(coded, None)[1][5, 5]
+    assert check_frame(coded, None)[1].sum() == image.size - 6 * SIDE - 1
+    assert check_frame(coded + np.float32(0.5), None)[1].all()
+    assert check_frame(image - 40, None)[1].all()
+
+
 # --- parts ------------------------------------------------------------------------------------
 
 
@@ -285,11 +324,13 @@ def test_patches_that_a_fit_misses_are_left_out():
     off = missed(frame, fit)
     size = fit.cells.size
     taken = np.kron(off, np.ones((size, size), bool))[:SIDE, :SIDE]
-    assert taken[stream].mean() > 0.7
+    # The rim, where the error of the model is larger, may stay.
+    assert taken[stream].mean() > 0.5
+    assert taken[stream & (rows < 200)].mean() > 0.7
     assert taken[~stream].mean() < 0.1
     fewer = without(frame.levels[2], off, size)
     inside = stream[tuple(np.rint(fewer.table[:, 2:]).astype(int).T)]
-    assert inside.mean() < 0.3 * stream.mean()
+    assert inside.mean() < 0.5 * stream.mean()
     again = fit_radial(frame, frame.levels[1], fit, fit.n_knots, LOOK)
     np.testing.assert_array_equal(again.center, fit.center)
 
@@ -315,9 +356,21 @@ def test_real_frames(shared_data, name, pixels):
         assert miss(result, frame["center"]) <= result.uncertainty
 
 
-def test_a_real_frame_with_a_soft_shadow(shared_data):
-    """The beam of the file's header is 5 pixels of 2527 from what the rings say."""
+def test_a_real_frame_with_soft_shadows(shared_data):
+    """The beam of the file's header is about 4 pixels of 2527 from what the rings say."""
     with np.load(shared_data / "centers" / "thau_grid_0001.npz") as frame:
         result = xs.find_center(frame["image"], ~frame["mask"])
-        assert miss(result, frame["center"]) < 6
-        assert result.uncertainty > 3
+        assert miss(result, frame["center"]) < 5
+        assert miss(result, frame["center"]) <= result.uncertainty
+
+
+@pytest.mark.parametrize("as_counts", [False, True])
+def test_a_real_frame_of_few_counts_without_its_mask(shared_data, as_counts):
+    """Gaps are -1 in floats, or 0, where one pixel of three has no count."""
+    with np.load(shared_data / "centers" / "thau_grid_0015.npz") as frame:
+        image = frame["image"]
+        if as_counts:
+            image = np.maximum(image, 0).astype(np.int32)
+        result = xs.find_center(image)
+        assert miss(result, frame["center"]) < 4
+        assert miss(result, frame["center"]) <= result.uncertainty

@@ -19,8 +19,13 @@ _FINEST = 256
 _LEVELS = 4
 #: Cells below which nothing can be said.
 _FEWEST = 40
+#: Different negative numbers that a frame of counts may have to say what a pixel is.
+_CODES = 4
 #: Median count above which zeros side by side are a gap, and how many.
 _LIT, _GAP = 8, 5
+#: With fewer counts: width of a strip of zeros that is a gap, light of dim parts in means of
+#: the frame, and the counts that a strip without any should have had.
+_STRIP, _DIM, _NEVER = 3, 0.25, 20.0
 #: Regions that get a step of their own, at most; the largest.
 _MOST_REGIONS = 128
 #: Share of the frame below which a region gets none.
@@ -118,7 +123,8 @@ def check_frame(
     """Values as float32 (0 where bad) and which pixels are good.
 
     Bad are: those of the mask, NaN and infinite ones, and of whole-number frames negative
-    values and the type's largest, which detectors write for gaps and saturated pixels.
+    values and the type's largest, which detectors write for gaps and saturated pixels. Of
+    frames of floats that hold whole numbers, negative ones too if they are few codes.
 
     Raises
     ------
@@ -135,6 +141,7 @@ def check_frame(
         good = np.isfinite(values)
         # Larger numbers would not survive being squared.
         good &= np.abs(values, where=good, out=np.zeros(values.shape, values.dtype)) < 1e15
+        good &= ~_codes(values, good)
     else:
         good = np.ones(values.shape, bool)
         if values.dtype.kind == "i":
@@ -150,7 +157,22 @@ def check_frame(
         good &= bad == 0
     clean = np.zeros(values.shape, np.float32)
     np.copyto(clean, values, where=good, casting="unsafe")
-    return clean, good
+    # In one order in memory: loops are compiled anew for any other.
+    return clean, np.ascontiguousarray(good)
+
+
+def _codes(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Negative numbers that say what a pixel is, in a frame of counts kept as floats.
+
+    Writers of counting detectors set gaps to -1 and bad pixels to -2. Values from which
+    something was taken off are no whole numbers, or have many negative ones.
+    """
+    negative = good & (values < 0)
+    below = values[negative]
+    if not below.size or ((below != below[0]).any() and len(np.unique(below)) > _CODES):
+        return np.zeros(values.shape, bool)
+    known = values[good]
+    return negative if (known == np.rint(known)).all() else np.zeros(values.shape, bool)
 
 
 def prepare(
@@ -192,12 +214,26 @@ def _blank(image: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.bo
     from scipy.ndimage import binary_opening
 
     zero = (image == 0) & good
-    share = zero.sum() / max(1, good.sum())
     lit = image[good & ~zero]
-    # With few counts a pixel may well have none.
-    if not share or not lit.size or np.median(lit) < _LIT:
+    if not lit.size or lit.size == good.sum():
         return np.zeros(image.shape, bool)
-    return np.asarray(binary_opening(zero, np.ones((_GAP, _GAP), bool)))
+    if np.median(lit) >= _LIT:
+        return np.asarray(binary_opening(zero, np.ones((_GAP, _GAP), bool)))
+    # With few counts a pixel may well have none, but not so many in a strip.
+    dim = _DIM * float(np.minimum(lit, _LIT).sum()) / float(good.sum())
+    length = int(np.ceil(_NEVER / (_STRIP * dim)))
+    if length > max(image.shape) / 8:
+        return np.zeros(image.shape, bool)
+    return _strips(zero, (_STRIP, length)) | _strips(zero, (length, _STRIP))
+
+
+def _strips(flags: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where rectangles of a size fit into what is True."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    inside = minimum_filter(flags.view(np.uint8), size, mode="constant")
+    back = tuple(-1 if n % 2 == 0 else 0 for n in size)
+    return np.asarray(maximum_filter(inside, size, mode="constant", origin=back).view(bool))
 
 
 def _noise(image: NDArray[np.float32], good: NDArray[np.bool_]) -> tuple[float, float]:

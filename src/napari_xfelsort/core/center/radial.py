@@ -41,6 +41,10 @@ class Stage:
     iterations: int
 
 
+#: Distance from the middle, in sides, at which the error of the model is doubled; it grows
+#: with the fourth power. What stands about the detector shades its rim, and smooth factors
+#: are least known there.
+DOUBLED = 0.25
 #: Distance from the middle, in sides, beyond which the profile moves with the centre.
 FAR = 0.4
 #: Sectors of the frame for the jackknife.
@@ -193,7 +197,9 @@ class _Problem:
         self, theta: Floats, stage: Stage, sectors: int = 1
     ) -> tuple[Floats, Floats, Floats, Floats]:
         frame = self.frame
-        noise = np.array([frame.gain, frame.read, stage.model_error, stage.cut])
+        noise = np.array(
+            [frame.gain, frame.read, stage.model_error, stage.cut, DOUBLED * frame.side]
+        )
         matrix, gradient, cost, residuals = self.loops.normal_equations(
             self.cells.table,
             self.cell_regions,

@@ -89,9 +89,9 @@ def normal_equations(  # noqa: C901 - compiled as one
         Warped radius of the first knot, and distance of the knots.
     scales : ndarray, shape (2,)
         Side of the detector, and radius below which the warped radius is about linear.
-    noise : ndarray, shape (4,)
+    noise : ndarray, shape (5,)
         Gain, read noise variance, relative error of the model, residual at which a weight
-        is 0, in standard deviations.
+        is 0, in standard deviations, and how far from the middle that error is doubled.
     sectors : int
         Sums are kept apart for as many sectors about the middle of the frame.
     anchor : ndarray, shape (3,)
@@ -142,7 +142,9 @@ def normal_equations(  # noqa: C901 - compiled as one
         if regions[i] >= 0:
             eta += theta[first_region + regions[i]]
         model = np.exp(min(max(eta, -30.0), 30.0))
-        variance = (noise[0] * model + noise[1]) / number + (noise[2] * model) ** 2
+        away2 = (y - middle[0]) ** 2 + (x - middle[1]) ** 2
+        wrong = noise[2] * (1 + (away2 / noise[4] ** 2) ** 2) * model
+        variance = (noise[0] * model + noise[1]) / number + wrong * wrong
         z = (mean - model) / np.sqrt(variance)
         residuals[i] = z
         share = 1 - (z / noise[3]) ** 2
