@@ -1,6 +1,7 @@
 """How well the seven anomalies are told on simulated frames, beside the RefleX paper.
 
     python benchmarks/bench_anomalies.py [--small] [--folder SETS] [--save MODEL]
+        [--deep MINUTES] [--network FILE]
 
 Three sets are made (and kept in --folder): training and test frames of five detectors with
 different seeds, and frames of a sixth detector that nothing was trained on. Every frame has
@@ -8,7 +9,9 @@ its own beam centre, distance, wavelength and beam stop; shares of the anomalies
 the published test set. Of the training frames that are drawn, all with a rare anomaly (ice
 ring, diffuse scattering) are kept, and as many others as fit. Printed are the classifiers
 of the paper on its ring vectors (unscaled, their grids), ours on all features, and, with
-PyTorch and --deep, a small network and the mean of it and ours. The paper's Table 3
+PyTorch and --deep or --network, a ResNet-18 from random weights and the mean of it and ours: each
+is calibrated (Platt) on the network's validation share, on which ours is told by a fit to the
+rest, and this share chooses the thresholds of the mean. The paper's Table 3
 (Czyzewski et al. 2021) is of real frames: compare the order of its rows, not its numbers.
 Its "AUC" is what is called balanced accuracy here.
 """
@@ -21,21 +24,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from napari_xfelsort.core.anomalies.frame_features import frame_features, grey_ring_vector
 from napari_xfelsort.core.anomalies.learners import PAPER_GRIDS
-from napari_xfelsort.core.anomalies.metrics import evaluate_labels
+from napari_xfelsort.core.anomalies.metrics import best_threshold, evaluate_labels
 from napari_xfelsort.core.anomalies.model_file import save_anomaly_model
 from napari_xfelsort.core.anomalies.names import ANOMALIES
 from napari_xfelsort.core.anomalies.residuals import Optics
-from napari_xfelsort.core.anomalies.training import AnomalyModel, train_anomalies
+from napari_xfelsort.core.anomalies.training import (
+    AnomalyModel,
+    train_anomalies,
+    validation_events,
+)
+from napari_xfelsort.core.errors import MissingDependencyError, TrainingError
 from napari_xfelsort.core.representations import cartesian
 from napari_xfelsort.core.simulate.anomalies import AnomalyMaker, AnomalySimulationSettings
 
 SEEN = ("ccd", "plate", "pilatus", "eiger", "agipd")
 UNSEEN = ("jungfrau",)
 RARE = [ANOMALIES.index(name) for name in ("ice_ring", "diffuse_scattering")]
-PICTURE = 256
 OURS = "logistic_regression"
 #: Macro precision, recall, F1, F2 of samples, Matthews' correlation; Jaccard index, exact
 #: match ratio: Table 3 of the paper.
@@ -90,7 +98,7 @@ def make_set(events: list[tuple[AnomalyMaker, int]], label: str) -> FrameSet:
         optics = Optics(event.optics.wavelength, event.optics.distance)
         found = frame_features(event.image, event.center, event.mask, optics)
         vector = grey_ring_vector(event.image, event.center, event.mask)
-        picture = cartesian(event.image, event.mask, PICTURE)
+        picture = cartesian(event.image, event.mask, event.image.shape[0])
         rows.append((list(found.values()), vector.astype(np.float16), picture, event.labels == 1))
         if number % 100 == 99:
             took = (time.process_time() - start) / (number + 1)
@@ -112,34 +120,98 @@ def kept_set(folder: Path | None, name: str, make: Any) -> FrameSet:
     return made
 
 
-def train_network(train: FrameSet, minutes: float, sizes: tuple[int, ...]) -> Any:
-    """A ResNet-18 from random weights, for some minutes; None without PyTorch."""
+def network_of(
+    train: FrameSet, minutes: float, sizes: tuple[int, ...], cycles: int, path: Path | None
+) -> Any:
+    """A ResNet-18: one from a file, or trained for some minutes; None where there is none."""
     try:
-        from napari_xfelsort.core.deep import DeepSettings
-        from napari_xfelsort.core.deep.networks import torch_module
-        from napari_xfelsort.core.deep.training import train_on_pictures
+        from napari_xfelsort.core.deep import DeepSettings, load_deep_model, train_on_pictures
 
-        torch_module()
-    except Exception as error:  # noqa: BLE001
+        if path is not None and path.exists():
+            return load_deep_model(path)
+        if not minutes:
+            return None
+        if train.pictures.ndim != 3:
+            print("No network: the sets in the folder were kept without pictures.")
+            return None
+        settings = DeepSettings(
+            picture_size=train.pictures.shape[1], sizes=sizes, weights="none", cycles=cycles,
+            batch_size=32, learning_rate=2e-3,
+        )  # fmt: skip
+        start, end = time.process_time(), time.monotonic() + 60 * minutes
+        model = train_on_pictures(
+            train.pictures, train.labels, settings, ANOMALIES, progress=_told,
+            stop=lambda: time.monotonic() > end,
+        )  # fmt: skip
+    except (MissingDependencyError, TrainingError) as error:
         print(f"No network: {error}")
         return None
-    settings = DeepSettings(
-        picture_size=PICTURE, sizes=sizes, weights="none", cycles=4, batch_size=32,
-        learning_rate=2e-3,
-    )  # fmt: skip
-    end = time.monotonic() + 60 * minutes
+    model.provenance["processor_seconds"] = round(time.process_time() - start)
+    if path is not None:
+        model.save(path)
+    return model
 
-    def told(step: Any) -> None:
-        print(
-            f"network: epoch {step.epoch}, loss {step.training_loss:.3f}, on the validation "
-            f"share {step.validation_loss:.3f}",
-            flush=True,
+
+def _told(step: Any) -> None:
+    print(
+        f"network: {step.phase}, epoch {step.epoch} of {step.epochs}, loss "
+        f"{step.training_loss:.3f}, on the validation share {step.validation_loss:.3f}",
+        flush=True,
+    )
+
+
+def judge_network(
+    network: Any,
+    learner: str,
+    ours: AnomalyModel,
+    sets: dict[str, FrameSet],
+    scores: dict[str, np.ndarray],
+    results: dict[str, dict[str, Any]],
+) -> None:
+    """Rows of a network and of the mean of it and ours."""
+    train, settings = sets["train"], network.settings
+    number = np.arange(len(train.labels))
+    held = validation_events(train.labels, number, settings.validation_share, settings.seed)
+    told = train_anomalies(train.features[~held], train.labels[~held], ANOMALIES, learner=learner)
+    truth = train.labels[held]
+    alone = told.probabilities(train.features[held])
+    seen = network.predict_pictures(train.pictures[held])
+    of_ours, of_network = Calibration(alone, truth), Calibration(seen, truth)
+    mean = (of_ours(alone) + of_network(seen)) / 2
+    limits = np.array([best_threshold(truth[:, k], mean[:, k])[0] for k in range(len(ANOMALIES))])
+    for name, rows in results.items():
+        own = sets[name].labels
+        start = time.process_time()
+        found = network.predict_pictures(sets[name].pictures)
+        each = (time.process_time() - start) / max(len(found), 1)
+        print(f"network on {name}: {1e3 * each:.0f} ms of the processor each")
+        row = f"ResNet-18, {settings.size} px"
+        rows[row] = evaluate_labels(own, network.choose(found), ANOMALIES, found)
+        both = (of_ours(scores[f"{learner} {name}"]) + of_network(found)) / 2
+        rows["mean of ResNet-18 and ours"] = evaluate_labels(own, both >= limits, ANOMALIES, both)
+    print(f"\nThe network: {network.provenance}")
+
+
+class Calibration:
+    """Scores as probabilities, a logistic curve of the log odds a class (Platt)."""
+
+    def __init__(self, scores: np.ndarray, truth: np.ndarray) -> None:
+        odds = _log_odds(scores)
+        self.curves = [
+            LogisticRegression().fit(odds[:, k : k + 1], truth[:, k])
+            for k in range(truth.shape[1])
+        ]
+
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
+        odds = _log_odds(scores)
+        return np.stack(
+            [c.predict_proba(odds[:, k : k + 1])[:, 1] for k, c in enumerate(self.curves)], axis=1
         )
 
-    return train_on_pictures(
-        train.pictures, train.labels, settings, ANOMALIES, progress=told,
-        stop=lambda: time.monotonic() > end,
-    )  # fmt: skip
+
+def _log_odds(scores: np.ndarray) -> np.ndarray:
+    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.log(clipped / (1 - clipped))
 
 
 def whole(metrics: dict[str, Any]) -> tuple[float, ...]:
@@ -178,6 +250,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--small", action="store_true", help="few small frames: does it run?")
     parser.add_argument("--deep", type=float, default=0, metavar="MINUTES", help="for a network")
+    parser.add_argument("--network", type=Path, help="a network; trained and kept if not there")
     parser.add_argument("--folder", type=Path, help="where sets are kept")
     parser.add_argument(
         "--learners",
@@ -221,19 +294,10 @@ def main() -> None:
                 sets[name].labels, model.choose(found), ANOMALIES, found
             )
             scores[f"{learner} {name}"] = found
-    network = train_network(train, args.deep, (64,)) if args.deep else None
+    sizes, cycles = ((64,), 1) if args.small else ((64, 128), 3)
+    network = network_of(train, args.deep, sizes, cycles, args.network)
     if network is not None:
-        for name in results:
-            own = sets[name]
-            found = network.predict_pictures(own.pictures)
-            results[name]["ResNet-18, 64 px"] = evaluate_labels(
-                own.labels, network.choose(found), ANOMALIES, found
-            )
-            both = (found + scores[f"{args.learners[-1]} {name}"]) / 2
-            limit = (network.thresholds + model.thresholds) / 2
-            results[name]["mean of ResNet-18 and ours"] = evaluate_labels(
-                own.labels, both >= limit, ANOMALIES, both
-            )
+        judge_network(network, args.learners[-1], model, sets, scores, results)
     counts = ", ".join(
         f"{n} {name}" for n, name in zip(train.labels.sum(0), ANOMALIES, strict=True)
     )

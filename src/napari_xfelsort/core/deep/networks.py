@@ -150,6 +150,9 @@ class Network:
             name: torch.tensor(values, dtype=torch.float32, device=device)
             for name, values in tensors.items()
         }
+        for name, tensor in self.tensors.items():
+            if tensor.ndim == 4:  # channels next to each other: a quarter faster without a GPU
+                self.tensors[name] = tensor.contiguous(memory_format=torch.channels_last)
 
     def features(self, pictures: Any, learning: bool = False) -> Any:
         """Maps of features of the last block, (n, features, rows, columns).
@@ -158,7 +161,8 @@ class Network:
         """
         from torch.nn import functional
 
-        x = self._convolved(pictures, "conv1", "bn1", 7, 2, learning)
+        x = pictures.contiguous(memory_format=torch_module().channels_last)
+        x = self._convolved(x, "conv1", "bn1", 7, 2, learning)
         x = functional.max_pool2d(functional.relu(x), 3, 2, 1)
         for block in self.blocks:
             x = self._block(x, block, learning)
@@ -173,7 +177,7 @@ class Network:
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Copies of all tensors."""
         return {
-            name: np.array(tensor.detach().cpu().numpy(), np.float32)
+            name: np.array(tensor.detach().cpu().numpy(), np.float32, order="C")
             for name, tensor in self.tensors.items()
         }
 
