@@ -72,6 +72,20 @@ def test_shapes_of_what_networks_say(architecture, features):
         assert tuple(network.logits(maps.mean((2, 3))).shape) == (2, 7)
 
 
+def test_arrays_are_those_given_in_the_usual_order(tmp_path):
+    """Kernels lie otherwise in memory while a network runs."""
+    given = new_tensors("resnet18", 3, 2, 1)
+    arrays = Network("resnet18", given).arrays()
+    assert arrays.keys() == given.keys()
+    assert all(np.array_equal(values, given[name]) for name, values in arrays.items())
+    assert all(values.flags.c_contiguous for values in arrays.values())
+    settings = dataclasses.replace(SMALL, channels=3)
+    made = DeepModel(NAMES, settings, arrays, np.array([0.4, 0.6]))
+    made.save(tmp_path / "m.xfelmodel")
+    again = load_deep_model(tmp_path / "m.xfelmodel")
+    assert all(np.array_equal(again.tensors[name], given[name]) for name in given)
+
+
 def test_a_block_is_what_the_paper_says():
     """One basic block put together from modules of PyTorch."""
     tensors = new_tensors("resnet18", 1, 2, 1)
