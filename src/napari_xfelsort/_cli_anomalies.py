@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_xfelsort._cli_train import with_offer
-from napari_xfelsort.cli_options import DatasetOption, GeometryOption, MaskOption
+from napari_xfelsort.cli_options import (
+    DatasetOption,
+    GeometryOption,
+    MaskOption,
+    settings_options,
+)
 from napari_xfelsort.cli_progress import progress
 from napari_xfelsort.cli_support import (
     Status,
@@ -21,7 +27,13 @@ from napari_xfelsort.cli_support import (
     table,
     tell_problems,
 )
+from napari_xfelsort.core.deep.settings import DeepSettings
 from napari_xfelsort.core.errors import RegionError, SettingsError
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.anomalies.labelled import LabelledAnomalies
+    from napari_xfelsort.core.anomalies.stack_features import FrameReader
+    from napari_xfelsort.core.deep import DeepModel
 
 app = typer.Typer(
     help="Anomalies of diffraction frames: ice rings, loop scattering, artifacts ...",
@@ -31,7 +43,7 @@ app = typer.Typer(
 
 
 class Learner(StrEnum):
-    """What learns: best of ours, or one of ours or of the RefleX paper."""
+    """What learns: best of ours, or one of ours or of the RefleX paper, or a network."""
 
     best = "best"
     gradient_boosting = "gradient_boosting"
@@ -40,6 +52,7 @@ class Learner(StrEnum):
     naive_bayes = "naive_bayes"
     k_nearest_neighbours = "k_nearest_neighbours"
     random_forest = "random_forest"
+    network = "network"
 
 
 PathsArgument = Annotated[
@@ -57,12 +70,19 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a fi
 
 @app.command("train")
 @guarded()
+@settings_options(DeepSettings, leave_out=("seed", "validation_share"), panel="Network")
 def train(
     paths: PathsArgument,
     labels: Annotated[Path, typer.Option("--labels", "-l", help="Label folder.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Model to write, NAME.xfelanomalies by custom.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Model to write, NAME.xfelanomalies by custom, a network NAME.xfelmodel.",
+        ),
     ],
+    settings: DeepSettings,
     learner: Annotated[Learner, typer.Option(help="What learns.")] = Learner.best,
     classes: Annotated[
         list[str] | None,
@@ -90,7 +110,8 @@ def train(
     """Train one classifier an anomaly on events that may have several of them.
 
     Events with another label, such as clean, have none. Prints how labellers agree, where
-    there are several, and how well the events are told that chose the parameters.
+    there are several, and how well the events are told that chose the parameters. A network
+    needs PyTorch.
     """
     from napari_xfelsort.core.agreement import class_agreements
     from napari_xfelsort.core.anomalies.labelled import groups_of, labelled_anomalies
@@ -113,25 +134,30 @@ def train(
         reader = FrameReader(stack, _parse_center(center))
     except RegionError as error:
         raise with_offer(error, stack) from error
-    kind = features_of("gradient_boosting" if learner == Learner.best else learner.value)
-    with progress("Reading labelled events") as report:
-        found = stack_features(reader, labelled.positions.tolist(), kind, report)
-    for k, why in found.failed.items():
+    if learner == Learner.network:
+        chosen = dataclasses.replace(settings, seed=seed, validation_share=validation / 100)
+        model, failed = _network(reader, labelled, chosen, out, overwrite)
+    else:
+        kind = features_of("gradient_boosting" if learner == Learner.best else learner.value)
+        with progress("Reading labelled events") as report:
+            found = stack_features(reader, labelled.positions.tolist(), kind, report)
+        failed = found.failed
+        kept = [k for k in range(len(found.matrix)) if k not in failed]
+        with progress("Training", "classes") as report:
+            model = train_anomalies(
+                found.matrix[kept],
+                labelled.truth[kept],
+                labelled.class_names,
+                groups_of(labelled)[kept],
+                learner.value,
+                validation / 100,
+                feature_names=found.names,
+                seed=seed,
+                progress=report,
+            )
+        save_anomaly_model(model, out, overwrite)
+    for k, why in failed.items():
         complain(f"{stack.event_id(int(labelled.positions[k]))}: {why}")
-    kept = [k for k in range(len(found.matrix)) if k not in found.failed]
-    with progress("Training", "classes") as report:
-        model = train_anomalies(
-            found.matrix[kept],
-            labelled.truth[kept],
-            labelled.class_names,
-            groups_of(labelled)[kept],
-            learner.value,
-            validation / 100,
-            feature_names=found.names,
-            seed=seed,
-            progress=report,
-        )
-    save_anomaly_model(model, out, overwrite)
     agreed = [each for each in class_agreements(store, labelled.class_names) if each.n_events]
     if agreed:
         rows = [(a.name, a.n_events, a.n_unanimous, f"{a.kappa:.2f}") for a in agreed]
@@ -140,7 +166,47 @@ def train(
     say("On the events that chose the parameters, and so judged too well:")
     say(report_text(model.metrics))
     say(f"\nModel: {out}")
-    return Status.SOME_FAILED if stack.problems or found.failed else Status.DONE
+    return Status.SOME_FAILED if stack.problems or failed else Status.DONE
+
+
+def _network(
+    reader: FrameReader,
+    labelled: LabelledAnomalies,
+    settings: DeepSettings,
+    out: Path,
+    overwrite: bool,
+) -> tuple[DeepModel, dict[int, str]]:
+    """A network, trained and saved, and why events could not be read."""
+    import numpy as np
+
+    from napari_xfelsort.core.anomalies.labelled import groups_of
+    from napari_xfelsort.core.deep import train_on_pictures
+    from napari_xfelsort.core.deep.applying import NO_PICTURE, readable_frames
+    from napari_xfelsort.core.deep.networks import torch_module
+    from napari_xfelsort.core.deep.pictures import all_pictures
+    from napari_xfelsort.core.deep.weights import safetensors_module
+
+    for needed in (torch_module, safetensors_module):  # told before the work
+        needed()
+    failed: dict[int, str] = {}
+    positions = [int(position) for position in labelled.positions]
+    with progress("Reading labelled events") as report:
+        frames = readable_frames(reader, positions, failed, report)
+        pictures, made = all_pictures(frames, len(positions), settings, reader.center, reader.mask)
+    for k in np.flatnonzero(~made).tolist():
+        failed.setdefault(k, NO_PICTURE)
+    with progress("Training", "epochs") as report:
+        model = train_on_pictures(
+            pictures if made.all() else pictures[made],
+            labelled.truth[made],
+            settings,
+            labelled.class_names,
+            groups_of(labelled)[made],
+            lambda step: report(step.epoch, step.epochs),
+        )
+    say(model.provenance["weights"])
+    model.save(out, overwrite)
+    return model, failed
 
 
 @app.command("apply")
@@ -152,8 +218,8 @@ def apply(
         typer.Option(
             "--model",
             "-m",
-            help="Model of anomalies train, or default: the one that comes with the program, "
-            "trained on simulated frames only (./default for a file of that name).",
+            help="Model of anomalies train, also a network, or default: the one that comes with "
+            "the program, trained on simulated frames only (./default for a file of that name).",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Table to write (CSV).")],
@@ -167,18 +233,15 @@ def apply(
 
     Prints how many events have each anomaly, and the one that has it most clearly.
     """
-    from napari_xfelsort.core.anomalies.applying import apply_anomalies
-    from napari_xfelsort.core.anomalies.default import DEFAULT, DEFAULT_NOTE, default_model
-    from napari_xfelsort.core.anomalies.model_file import load_anomaly_model
+    from napari_xfelsort.core.anomalies.default import DEFAULT, DEFAULT_NOTE
     from napari_xfelsort.core.anomalies.stack_features import FrameReader
+    from napari_xfelsort.core.deep.applying import judge, load_any
     from napari_xfelsort.readers import open_stack
 
     refuse_existing(out, overwrite)
+    made = load_any(model)
     if model == DEFAULT:
-        made = default_model()
         complain(DEFAULT_NOTE)
-    else:
-        made = load_anomaly_model(Path(model))
     stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
     tell_problems(stack.problems)
     try:
@@ -186,7 +249,7 @@ def apply(
     except RegionError as error:
         raise with_offer(error, stack) from error
     with progress("Judging") as report:
-        found = apply_anomalies(made, reader, progress=report)
+        found = judge(made, reader, range(len(stack)), report)
     found.write_csv(out, overwrite)
     rows = [(name, n, f"{mean:.3f}", worst) for name, n, mean, worst in found.summary()]
     say(table(["anomaly", "events", "mean probability", "clearest in"], rows))
