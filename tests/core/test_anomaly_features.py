@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_xfelsort.core.anomalies.diffuse_features import diffuse_features
 from napari_xfelsort.core.anomalies.frame_features import frame_features, grey_ring_vector
 from napari_xfelsort.core.anomalies.profile_features import above_baseline
 from napari_xfelsort.core.anomalies.residuals import Optics, Residuals
@@ -277,3 +278,44 @@ def test_bad_input():
         frame_features(np.zeros((3, 4, 5)), (1.0, 1.0))
     with pytest.raises(SettingsError):
         frame_features(np.zeros((4, 5)), (1.0, 1.0), np.ones((4, 5), bool))
+
+
+def test_streaks_of_any_direction_but_those_of_lines():
+    def streaks(angle):
+        y, x = np.indices(SHAPE)
+        light = level()
+        for row, column in np.random.default_rng(5).uniform(20, 220, (60, 2)):
+            along = (x - column) * np.cos(angle) + (y - row) * np.sin(angle)
+            across = (y - row) * np.cos(angle) - (x - column) * np.sin(angle)
+            light = light + 40 * np.exp(-((along / 14) ** 2) - (across / 1) ** 2)
+        return light
+
+    none = diffuse_features(Residuals(np.random.default_rng(0).poisson(level()), CENTER))
+    for angle in (0.4, 1.0, 2.2):
+        frame = np.random.default_rng(1).poisson(streaks(angle))
+        found = diffuse_features(Residuals(frame, CENTER))
+        for name in ("short", "long"):
+            key = f"strongest off the axes of {name} streaks"
+            assert found[key] > none[key] + 0.3
+    rows = np.random.default_rng(2).poisson(level()).astype(float)
+    rows[::9] *= 3
+    key = "strongest off the axes of short streaks"
+    assert diffuse_features(Residuals(rows, CENTER))[key] < none[key] + 0.2
+
+
+def test_clouds_are_alike_on_both_sides_and_blobs_are_not():
+    rng = np.random.default_rng(8)
+    y, x = np.indices(SHAPE) - np.array(CENTER)[:, None, None]
+    light, blobs = level(), level()
+    for row, column in rng.uniform(-90, 90, (40, 2)):
+        one = np.exp(-0.5 * ((y - row) ** 2 + (x - column) ** 2) / 8**2)
+        other = np.exp(-0.5 * ((y + row) ** 2 + (x + column) ** 2) / 8**2)
+        light, blobs = light * (1 + 0.3 * one) * (1 + 0.3 * other), blobs * (1 + 0.3 * one)
+    cloud, uneven = (
+        diffuse_features(Residuals(rng.poisson(each), CENTER, None, OPTICS))
+        for each in (light, blobs)
+    )
+    for shell in (0, 1):
+        key = f"alike of all, smoothed 2.5, shell {shell}"
+        assert cloud[key] > 0.9
+        assert uneven[key] < 0.7

@@ -107,6 +107,22 @@ def test_the_threshold_has_the_largest_f1(pairs):
     assert theirs.f1_score(truth, scores >= threshold) == pytest.approx(f1)
 
 
+def test_the_threshold_for_another_share_is_that_of_a_set_with_it():
+    rng = np.random.default_rng(0)
+    truth = rng.random(300) < 0.5
+    scores = np.round(rng.normal(truth, 1.0), 2)
+    # As many times each event without the class as makes the share a tenth.
+    times = 9 * truth.sum()
+    own = np.repeat(truth, np.where(truth, (~truth).sum(), times))
+    every = np.repeat(scores, np.where(truth, (~truth).sum(), times))
+    assert best_threshold(truth, scores, 0.1) == pytest.approx(best_threshold(own, every))
+    assert best_threshold(truth, scores, 0.1)[0] > best_threshold(truth, scores)[0]
+    assert best_threshold(truth, scores, truth.mean()) == pytest.approx(
+        best_threshold(truth, scores)
+    )
+    assert best_threshold(np.ones(3, bool), np.arange(3.0), 0.1)[1] == 1
+
+
 def test_shapes_must_agree_and_text_has_all():
     with pytest.raises(ValueError, match="classes"):
         evaluate_labels([[1, 0]], [[1, 0]], NAMES)

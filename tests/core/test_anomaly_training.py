@@ -106,3 +106,17 @@ def test_bad_input():
         train_anomalies(np.where(matrix > 3, np.inf, matrix) * np.inf, labels, NAMES)
     with pytest.raises(TrainingError, match="'artifact' has 0 of 240"):
         train_anomalies(matrix, labels & [True, False], NAMES)
+
+
+def test_thresholds_for_a_share_that_is_not_that_of_the_events():
+    matrix, labels, groups = data()
+    given = {"learner": "logistic_regression", "groups": groups}
+    same, rarer = (
+        train_anomalies(matrix, labels, NAMES, shares=shares, **given)
+        for shares in (None, (0.02, 0.02))
+    )
+    assert (rarer.thresholds >= same.thresholds).all()
+    assert (rarer.thresholds > same.thresholds).any()
+    for wrong in ((0.1,), (0.1, 1.0)):
+        with pytest.raises(SettingsError):
+            train_anomalies(matrix, labels, NAMES, shares=wrong, **given)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.anomalies.arc_features import arc_features
+from napari_xfelsort.core.anomalies.diffuse_features import diffuse_features
 from napari_xfelsort.core.anomalies.pattern_features import (
     artifact_features,
     cloud_features,
@@ -30,6 +31,7 @@ _KINDS = (
     spot_features,
     arc_features,
     response_features,
+    diffuse_features,
 )
 _UNKNOWN = Optics()
 

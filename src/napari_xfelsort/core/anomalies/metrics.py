@@ -88,17 +88,24 @@ def roc_auc(truth: ArrayLike, scores: ArrayLike) -> float:
     return float(above / (positives * negatives))
 
 
-def best_threshold(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[float, float]:
+def best_threshold(
+    truth: NDArray[np.bool_], scores: NDArray[np.float64], share: float | None = None
+) -> tuple[float, float]:
     """Score from which on to say yes so that F1 is largest, and that F1.
 
-    It is half way between two scores; 0.5 and 0 where no event is positive.
+    It is half way between two scores; 0.5 and 0 where no event is positive. With a share
+    (between 0 and 1) it is the best one where that share of events is positive, of which
+    those here may hold more or fewer.
     """
     if not truth.any():
         return 0.5, 0.0
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
-    hits = np.cumsum(truth[order])
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + truth.sum())
+    here = truth.mean()
+    given = here if share is None or here == 1 else share
+    hits = np.cumsum(truth[order]) * (given / here)
+    false = np.cumsum(~truth[order]) * ((1 - given) / max(1 - here, 1e-12))
+    f1 = 2 * hits / (hits + false + hits[-1])
     f1[:-1][ordered[:-1] == ordered[1:]] = -1  # equal scores cannot be divided
     k = int(f1.argmax())
     below = ordered[k + 1] if k + 1 < len(ordered) else ordered[k]

@@ -104,6 +104,7 @@ def train_anomalies(
     feature_names: Sequence[str] = (),
     seed: int = 0,
     progress: Progress | None = None,
+    shares: Sequence[float] | None = None,
 ) -> AnomalyModel:
     """Train one classifier an anomaly against all other events.
 
@@ -137,11 +138,14 @@ def train_anomalies(
         Equal seeds give equal models.
     progress : callable, optional
         Called with the classes done and in all.
+    shares : sequence of float, optional
+        Share of events that have each class where the model will be used, for thresholds
+        that are tuned; that of the labelled events when omitted.
 
     Raises
     ------
     SettingsError
-        If the learner is unknown, or the share is not between 0 and 1.
+        If the learner is unknown, or a share is not between 0 and 1.
     TrainingError
         If shapes do not agree, features are not finite, or a class has too few events.
     """
@@ -149,12 +153,16 @@ def train_anomalies(
         raise SettingsError(f"learner is {learner!r} but must be best, {', '.join(LEARNERS)}.")
     if not 0 < validation_share < 1:
         raise SettingsError(f"The share to validate with is {validation_share}, not within 0..1.")
+    if shares is not None and not all(0 < each < 1 for each in shares):
+        raise SettingsError("Shares of events that have each class must be within 0..1.")
     which = ("gradient_boosting", "logistic_regression") if learner == "best" else (learner,)
     features = features_of(which[0])
     given = matrices.get(features) if isinstance(matrices, Mapping) else matrices
     if given is None:
         raise TrainingError(f"The learner {learner} needs features of the kind {features}.")
     matrix, truth, groups_ = _checked(given, labels, class_names, groups)
+    if shares is not None and len(shares) != len(class_names):
+        raise SettingsError(f"{len(shares)} shares do not fit {len(class_names)} classes.")
     matrix = prepared(features, matrix)
     held = _held(truth, groups_, validation_share, validation, seed)
     tuned = learner == "best" or features != "ring_vector"
@@ -162,8 +170,9 @@ def train_anomalies(
     chosen: list[_Chosen] = []
     parts = _parts(groups_, seed)
     for k in range(len(class_names)):
-        one = _choose(which, matrix, truth[:, k], held, tuned, seed)
-        chosen.append(_rethought(one, matrix, truth[:, k], parts, seed) if tuned else one)
+        own, share = truth[:, k], None if shares is None else float(shares[k])
+        one = _choose(which, matrix, own, held, tuned, seed, share)
+        chosen.append(_rethought(one, matrix, own, parts, seed, share) if tuned else one)
         if progress is not None:
             progress(k + 1, len(class_names))
     scores = np.stack([each.scores for each in chosen], axis=1)
@@ -207,6 +216,7 @@ def _choose(
     validation: NDArray[np.bool_],
     tuned: bool,
     seed: int,
+    share: float | None,
 ) -> _Chosen:
     """The learner and parameters with the largest F1 on the validation share."""
     best: _Chosen | None = None
@@ -216,7 +226,7 @@ def _choose(
                 learner, parameters, matrix[~validation], truth[~validation], seed
             )
             scores = positive_scores(fitted, matrix[validation])
-            threshold, f1 = best_threshold(truth[validation], scores)
+            threshold, f1 = best_threshold(truth[validation], scores, share)
             if not tuned:
                 told = scores >= 0.5
                 f1 = (
@@ -249,6 +259,7 @@ def _rethought(
     truth: NDArray[np.bool_],
     parts: NDArray[np.int64],
     seed: int,
+    share: float | None,
 ) -> _Chosen:
     """With the threshold that is best for all events, each told by a fit to other parts.
 
@@ -263,7 +274,7 @@ def _rethought(
             return chosen
         fitted = fit_learner(chosen.learner, chosen.parameters, matrix[~own], others, seed)
         scores[own] = positive_scores(fitted, matrix[own])
-    threshold, f1 = best_threshold(truth, scores)
+    threshold, f1 = best_threshold(truth, scores, share)
     return _Chosen(chosen.learner, chosen.parameters, threshold, scores, f1)
 
 
