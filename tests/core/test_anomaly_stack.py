@@ -121,7 +121,7 @@ def test_masks_and_optics_go_along():
     assert np.allclose(b[0], list(with_optics.values()), rtol=1e-3, atol=1e-3)
     named = list(with_optics)
     spacings = [f" at {w}" for w in ("4.4", "3.7", "8-16", "5-7", "2.4-3.3", "both")]
-    of_optics = ("ice", "broad rise", "clouds", "vignette", *spacings)
+    of_optics = ("ice", "broad rise", "clouds", "vignette", ", shell", *spacings)
     same = [k for k, n in enumerate(named) if not any(w in n for w in of_optics)]
     assert len(same) > 400
     assert np.array_equal(a[0][same], b[0][same])
