@@ -262,6 +262,9 @@ def unfold(dock, name, qtbot):
     part = dock.edit_page.findChild(QCollapsible, name)
     qtbot.mouseClick(part.toggleButton(), Qt.MouseButton.LeftButton)
     assert part.isExpanded()
+    inside = part.content().findChildren(QPushButton)
+    # It unfolds in some steps; a button without height takes no click.
+    qtbot.waitUntil(lambda: all(b.height() >= b.minimumSizeHint().height() for b in inside))
 
 
 def square(dock, run, qtbot):
