@@ -65,6 +65,20 @@ def write_text_atomic(path: str | os.PathLike[str], text: str, overwrite: bool =
         temporary.write_bytes(text.encode("utf-8"))
 
 
+def make_folder(folder: Path, inner: str = "") -> None:
+    """Make a folder to write into, and one in it, with all that they are in.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made; the text names the outer one.
+    """
+    try:
+        (folder / inner).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {folder} cannot be made: {error}.") from error
+
+
 def flush_folder(folder: Path) -> None:
     """Make a rename in this folder last; does nothing where folders cannot be flushed."""
     with suppress(OSError):

@@ -12,8 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from napari_xfelsort.core.atomic import atomic_write, write_text_atomic
-from napari_xfelsort.core.errors import OutputError
+from napari_xfelsort.core.atomic import atomic_write, make_folder, write_text_atomic
 from napari_xfelsort.core.settings import Settings, setting
 from napari_xfelsort.core.simulate.detector import Progress, check_free
 from napari_xfelsort.core.simulate.detectors import LAYOUTS, SIDES, plane_detector
@@ -110,10 +109,7 @@ def simulate_center_set(
     folder = Path(out)
     data, table = folder / "frames.cxi", folder / "centers.csv"
     check_free((data, table), overwrite)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error}.") from error
+    make_folder(folder)
     n = settings.n_events
     truth = {"center": ("f8", (2,)), "detector": ("S16", ()), "parameters": ("json", ())}
     rows: list[list[Any]] = []

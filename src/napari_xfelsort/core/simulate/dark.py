@@ -12,8 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.atomic import atomic_write, write_text_atomic
-from napari_xfelsort.core.errors import OutputError
+from napari_xfelsort.core.atomic import atomic_write, make_folder, write_text_atomic
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.settings import Settings, setting
 from napari_xfelsort.core.simulate.detector import Progress, check_free
@@ -266,10 +265,7 @@ def simulate_dark(
     check_free((dark, flat, geom, truth), overwrite)
     maker = DarkMaker(settings, geometry)
     text = run_geometry_text(maker.panels.geometry, settings.adu_per_photon)
-    try:
-        (folder / "truth").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error}.") from error
+    make_folder(folder, "truth")
     for bright, path in enumerate((dark, flat)):
         with atomic_write(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
             _write_run(file, maker, bool(bright), progress)

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.atomic import atomic_write, write_text_atomic
+from napari_xfelsort.core.atomic import atomic_write, make_folder, write_text_atomic
 from napari_xfelsort.core.errors import OutputError
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.lists import write_list
@@ -105,10 +105,7 @@ def simulate_detector(
     # Runs of one detector may share a folder's geometry.
     same_geometry = geometry.is_file() and geometry.read_text(encoding="utf-8") == text
     check_free((data, *lists, *(() if same_geometry else (geometry,))), overwrite)
-    try:
-        (folder / "truth").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error}.") from error
+    make_folder(folder, "truth")
     good = _write_data(data, detector, settings, overwrite, progress)
     if not same_geometry:
         write_text_atomic(geometry, text, overwrite)

@@ -10,8 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from napari_xfelsort.core.atomic import atomic_write, write_text_atomic
-from napari_xfelsort.core.errors import OutputError
+from napari_xfelsort.core.atomic import atomic_write, make_folder, write_text_atomic
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.lists import write_list
 from napari_xfelsort.core.simulate.detector import Progress, check_free
@@ -86,10 +85,7 @@ def simulate_spi(
     data, geometry = folder / f"{run}.cxi", folder / f"{run}.geom"
     lists = {name: folder / "truth" / f"{run}-{name}.lst" for name in CLASSES}
     check_free((data, geometry, *lists.values()), overwrite)
-    try:
-        (folder / "truth").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error}.") from error
+    make_folder(folder, "truth")
     maker = SpiMaker(settings)
     with atomic_write(data, overwrite) as temporary, h5py.File(temporary, "w") as file:
         _write_head(file, maker)

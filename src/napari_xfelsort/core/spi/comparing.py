@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.atomic import write_text_atomic
+from napari_xfelsort.core.atomic import make_folder, write_text_atomic
 from napari_xfelsort.core.errors import NoEventsError, OutputError
 from napari_xfelsort.core.spi.psd import Progress, Psd, PsdReader
 from napari_xfelsort.core.spi.run_sizes import SizeTable
@@ -102,10 +102,7 @@ class SelectionComparison:
         for name in tables:
             if (place / name).exists() and not overwrite:
                 raise OutputError(f"{place / name} exists already; choose another folder.")
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"The folder {place} cannot be made: {error}.") from error
+        make_folder(place)
         for name, rows in tables.items():
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(rows)

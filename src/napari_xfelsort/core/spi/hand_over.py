@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.atomic import write_text_atomic
+from napari_xfelsort.core.atomic import make_folder, write_text_atomic
 from napari_xfelsort.core.errors import NoEventsError, OutputError
 from napari_xfelsort.core.lists import write_list
 from napari_xfelsort.core.settings import Settings, setting
@@ -146,10 +146,7 @@ def hand_over(
     if s.blacklist:
         names["blacklist_file"] = black.name
     text = config_text(stack, names, s.num_div, s.need_scaling, s.ewald_rad)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {place} cannot be made: {error}.") from error
+    make_folder(place)
     part = stack if s.blacklist or kept.all() else stack.subset(np.flatnonzero(kept))
     write = write_emc if s.form == "emc" else write_photons_hdf5
     written = write(part, photons, s.adu_per_photon or None, overwrite, progress)

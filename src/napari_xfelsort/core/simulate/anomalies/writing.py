@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.anomalies.names import ANOMALIES
-from napari_xfelsort.core.atomic import atomic_write, write_text_atomic
-from napari_xfelsort.core.errors import OutputError, SettingsError
+from napari_xfelsort.core.atomic import atomic_write, make_folder, write_text_atomic
+from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.lists import write_list
 from napari_xfelsort.core.simulate.anomalies.events import AnomalyEvent, AnomalyMaker
@@ -173,10 +173,7 @@ def _settings(
 
 
 def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error}.") from error
+    make_folder(folder)
 
 
 def _plane_file(

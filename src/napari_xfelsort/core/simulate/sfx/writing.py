@@ -12,8 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.atomic import atomic_write, write_text_atomic
-from napari_xfelsort.core.errors import OutputError
+from napari_xfelsort.core.atomic import atomic_write, make_folder, write_text_atomic
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.lists import write_list
@@ -99,10 +98,7 @@ def simulate_sfx(
     check_free((data, geom, toml, hits, blanks), overwrite)
     maker = SfxMaker(settings, geometry)
     text = run_geometry_text(maker.panels.geometry, settings.adu_per_photon, settings.stored_peaks)
-    try:
-        (folder / "truth").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error}.") from error
+    make_folder(folder, "truth")
     labels = np.zeros(settings.n_events, np.int8)
     found = 0
     with atomic_write(data, overwrite) as temporary, h5py.File(temporary, "w") as file:
