@@ -21,7 +21,7 @@ from napari_xfelsort.core.anomalies.applying import apply_anomalies
 from napari_xfelsort.core.anomalies.model_file import load_anomaly_model, save_anomaly_model
 from napari_xfelsort.core.anomalies.stack_features import FrameReader, stack_features
 from napari_xfelsort.core.anomalies.training import train_anomalies
-from napari_xfelsort.core.deep import DeepModel, DeepSettings
+from napari_xfelsort.core.deep import DeepModel, DeepSettings, applying
 from napari_xfelsort.core.errors import ModelError
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.labels import LabelStore
@@ -72,7 +72,7 @@ def no_default(monkeypatch):
     def lacking():
         raise ModelError("The installation lacks its default model.")
 
-    monkeypatch.setattr(anomaly_work, "default_model", lacking)
+    monkeypatch.setattr(applying, "default_model", lacking)
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ def test_without_run_or_model_there_is_nothing_to_press(dock, data, qtbot):
 def test_the_default_model_is_there_at_once_and_comes_back(run, viewer, data, qtbot, monkeypatch):
     model = load_anomaly_model(data / "small.xfelanomalies")
     model = dataclasses.replace(model, provenance={"trained_on": "simulation"})
-    monkeypatch.setattr(anomaly_work, "default_model", lambda: model)
+    monkeypatch.setattr(applying, "default_model", lambda: model)
     made = AnomalyDock(viewer)
     dock = shown(made, qtbot, lambda: not made.busy)
     idle(dock, qtbot)
@@ -284,7 +284,7 @@ def test_a_run_is_judged_as_without_a_window(loaded, run, expected, qtbot):
 
 def test_partial_results_are_there_and_kept_when_stopped(loaded, expected, qtbot, monkeypatch):
     first, go_on = threading.Event(), threading.Event()
-    real = anomaly_work.apply_anomalies
+    real = applying.apply_anomalies
     calls = []
 
     def held(model, reader, positions, tick):
@@ -294,7 +294,7 @@ def test_partial_results_are_there_and_kept_when_stopped(loaded, expected, qtbot
             assert go_on.wait(WAIT / 1000)
         return real(model, reader, positions, tick)
 
-    monkeypatch.setattr(anomaly_work, "apply_anomalies", held)
+    monkeypatch.setattr(applying, "apply_anomalies", held)
     click(loaded, "judge", qtbot)
     qtbot.waitUntil(first.is_set, timeout=WAIT)
     n = len(calls[0])
@@ -471,7 +471,7 @@ class Network(DeepModel):
 
 def test_a_network_judges_and_shows_its_activation(dock, run, viewer, qtbot, monkeypatch):
     net = Network(("artifact",), DeepSettings(), {}, np.array([0.2]))
-    monkeypatch.setattr(anomaly_work, "default_model", lambda: net)
+    monkeypatch.setattr(applying, "default_model", lambda: net)
     choose_model(dock, "", qtbot)
     click(dock, "judge", qtbot)
     idle(dock, qtbot)

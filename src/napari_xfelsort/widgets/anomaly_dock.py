@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
+from napari_xfelsort.core.anomalies.default import DEFAULT
 from napari_xfelsort.core.anomalies.model_file import save_anomaly_model
 from napari_xfelsort.core.anomalies.training import AnomalyModel
+from napari_xfelsort.core.deep.applying import AnyModel, load_any
 from napari_xfelsort.widgets.anomaly_ask import Asker
 from napari_xfelsort.widgets.anomaly_bars import title_of
 from napari_xfelsort.widgets.anomaly_form import AnomalyParts
 from napari_xfelsort.widgets.anomaly_ranking import neighbour_in_rank, place_of
 from napari_xfelsort.widgets.anomaly_train import SUFFIX
 from napari_xfelsort.widgets.anomaly_work import (
-    DEFAULT,
-    AnyModel,
     EventJudgement,
     Judged,
     TrainedModel,
@@ -27,7 +27,6 @@ from napari_xfelsort.widgets.anomaly_work import (
     about,
     judging,
     judging_event,
-    load_any,
     training,
 )
 from napari_xfelsort.widgets.forms import file_to_write

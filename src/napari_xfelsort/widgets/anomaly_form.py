@@ -6,12 +6,12 @@ from typing import Any
 
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QLabel, QVBoxLayout, QWidget
 
+from napari_xfelsort.core.anomalies.default import DEFAULT
 from napari_xfelsort.widgets.anomaly_bars import BarView
 from napari_xfelsort.widgets.anomaly_course import CoursePlot
 from napari_xfelsort.widgets.anomaly_save import SavePanel
 from napari_xfelsort.widgets.anomaly_train import FILTER, TrainPanel
 from napari_xfelsort.widgets.anomaly_where import WherePanel
-from napari_xfelsort.widgets.anomaly_work import DEFAULT
 from napari_xfelsort.widgets.dock import Dock, Message, PathField, RunChooser, button, row
 from napari_xfelsort.widgets.progress import EventProgress
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,27 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.agreement import ClassAgreement, class_agreements
-from napari_xfelsort.core.anomalies.applying import AnomalyTable, apply_anomalies
+from napari_xfelsort.core.anomalies.applying import AnomalyTable
 from napari_xfelsort.core.anomalies.attribution import attribute
-from napari_xfelsort.core.anomalies.default import DEFAULT, DEFAULT_NOTE, default_model
+from napari_xfelsort.core.anomalies.default import DEFAULT_NOTE
 from napari_xfelsort.core.anomalies.labelled import (
     LabelledAnomalies,
     groups_of,
     labelled_anomalies,
 )
 from napari_xfelsort.core.anomalies.learners import features_of
-from napari_xfelsort.core.anomalies.model_file import load_anomaly_model
 from napari_xfelsort.core.anomalies.names import ANOMALY_TITLES
 from napari_xfelsort.core.anomalies.stack_features import FrameReader, stack_features
 from napari_xfelsort.core.anomalies.training import LEAST, AnomalyModel, train_anomalies
-from napari_xfelsort.core.deep import DeepModel, load_deep_model
-from napari_xfelsort.core.errors import OutputError, XfelsortError
+from napari_xfelsort.core.atomic import make_folder
+from napari_xfelsort.core.deep import DeepModel
+from napari_xfelsort.core.deep.applying import AnyModel, judge
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.lists import write_list
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.workers import Report
-
-AnyModel = AnomalyModel | DeepModel
 
 #: What is counted meanwhile.
 EVENTS, CLASSES, LOOKS = "events", "classes", "looks"
@@ -93,28 +90,6 @@ class Judged:
         return np.asarray(self.model.choose(self.probabilities).sum(axis=0), np.int64)
 
 
-def load_any(path: str) -> AnyModel:
-    """A model of anomalies of either kind, or the one that comes with the program.
-
-    Raises
-    ------
-    ModelError
-        If it is none, or is damaged.
-    MissingDependencyError
-        If it is a network, and what it needs is not installed.
-    """
-    if path == DEFAULT:
-        return default_model()
-    try:
-        with zipfile.ZipFile(path) as source:
-            network = "model.json" in source.namelist() and (
-                "weights.safetensors" in source.namelist()
-            )
-    except (OSError, zipfile.BadZipFile):
-        network = False
-    return load_deep_model(path) if network else load_anomaly_model(path)
-
-
 def about(model: AnyModel, path: str) -> str:
     """What a model is, in a sentence or two."""
     if model.provenance.get("trained_on") == "simulation":
@@ -129,34 +104,6 @@ def about(model: AnyModel, path: str) -> str:
     if not path:
         parts.append("It is not saved.")
     return " ".join(parts)
-
-
-def judge(
-    model: AnyModel,
-    reader: FrameReader,
-    positions: NDArray[np.int64],
-    tick: Callable[[int, int], None] | None = None,
-) -> AnomalyTable:
-    """What a model of either kind says of some events."""
-    if isinstance(model, AnomalyModel):
-        return apply_anomalies(model, reader, positions.tolist(), tick)
-    failed: dict[int, str] = {}
-
-    def frames() -> Iterator[NDArray[np.float32]]:
-        for k, position in enumerate(positions.tolist()):
-            if tick is not None:
-                tick(k, len(positions))
-            try:
-                yield reader.frame(position)
-            except (XfelsortError, OSError) as error:
-                failed[k] = str(error)
-                yield np.full(reader.mask.shape, np.nan, np.float32)
-
-    found = model.predict(frames(), reader.center, reader.mask)
-    events = [reader.stack.event_id(int(position)) for position in positions]
-    for k in np.flatnonzero(np.isnan(found).all(axis=1)).tolist():
-        failed.setdefault(k, "No picture can be made of this event.")
-    return AnomalyTable(model.class_names, events, found, model.choose(found), failed)
 
 
 def judging(judged: Judged) -> Callable[[Report], Judged]:
@@ -368,10 +315,7 @@ def write_lists(
     """
     written = {}
     first = next(iter(paths.values()))
-    try:
-        first.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {first.parent} cannot be made: {error}.") from error
+    make_folder(first.parent)
     for k, name in enumerate(table.class_names):
         events = [table.events[row] for row in np.flatnonzero(table.chosen[:, k])]
         written[name] = write_list(paths[name], events, absolute=True, overwrite=overwrite)
