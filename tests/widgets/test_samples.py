@@ -24,6 +24,8 @@ def folder(tmp_path, monkeypatch) -> Path:
         "DetectorSimulationSettings": {"n_events": 12},
         "SfxSimulationSettings": {"n_events": 7, "binning": 8},
         "DarkSimulationSettings": {"n_events": 5, "binning": 8},
+        "AnomalySimulationSettings": {"n_events": 4, "side": 256},
+        "SpiSimulationSettings": {"n_events": 9, "side": 64},
     }
     for name, changes in small.items():
         kind = getattr(simulate, name)
@@ -111,7 +113,14 @@ def test_the_manifest_names_samples_that_are_runs(folder, qapp):
     manager.discover()
     pairs = manager.iter_sample_data()
     found = {s.key: s for plugin, group in pairs if plugin == PLUGIN for s in group}
-    assert set(found) == {"run-to-label", "run-to-sort", "sfx-run", "dark-and-flat"}
+    assert set(found) == {
+        "run-to-label",
+        "run-to-sort",
+        "sfx-run",
+        "dark-and-flat",
+        "anomaly-run",
+        "spi-run",
+    }
     names = {}
     for key, sample in found.items():
         layers = sample.open()
@@ -128,16 +137,21 @@ def test_the_manifest_names_samples_that_are_runs(folder, qapp):
         "run-to-sort": [("run0002.cxi", 12)],
         "sfx-run": [("run0001.cxi", 7)],
         "dark-and-flat": [("dark.cxi", 5), ("flat.cxi", 5)],
+        "anomaly-run": [("run0001.cxi", 4)],
+        "spi-run": [("run0001.cxi", 9)],
     }
 
 
 @pytest.mark.parametrize(
     ("make", "lost"),
-    [(samples.simulated_sfx, "sfx/run0001.geom"), (samples.simulated_pair, "dark/flat.cxi")],
+    [
+        (samples.simulated_sfx, "sfx/run0001.geom"),
+        (samples.simulated_pair, "dark/flat.cxi"),
+        (samples.simulated_anomalies, "anomalies/truth/run0001-ice_ring.lst"),
+        (samples.simulated_spi, "spi/truth/run0001-single.lst"),
+    ],
 )
-def test_crystallography_and_the_pair_are_written_once_and_again_when_lost(
-    folder, qapp, make, lost
-):
+def test_other_samples_are_written_once_and_again_when_lost(folder, qapp, make, lost):
     first = make()
     written = files(folder)
     assert make() == first

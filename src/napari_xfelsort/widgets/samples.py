@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from napari_xfelsort.core.settings import Settings
@@ -42,6 +42,16 @@ def dark_and_flat() -> list[LayerData]:
     """A dark and a flat-field run of one detector with planted defects, for making masks."""
     dark, flat, geometry = simulated_pair()
     return _opened((dark, geometry), (flat, geometry))
+
+
+def anomaly_run() -> list[LayerData]:
+    """A simulated run with the seven anomalies of RefleX, several in some events."""
+    return _opened(simulated_anomalies())
+
+
+def spi_run() -> list[LayerData]:
+    """A simulated single-particle run: singles, doublets, wrong sizes, streaks, blanks."""
+    return _opened(simulated_spi())
 
 
 def _sample(run: int) -> list[LayerData]:
@@ -87,13 +97,9 @@ def simulated_sfx() -> tuple[str, str]:
     """
     from napari_xfelsort.core.simulate import SfxSimulationSettings, simulate_sfx
 
-    folder = sample_folder() / "sfx"
-    data, geometry = folder / "run0001.cxi", folder / "run0001.geom"
-    lists = (folder / "truth" / f"run0001-{kind}.lst" for kind in ("hits", "blanks"))
     # Half the EIGER2's pixels along rows and columns; as many events of each flux.
     settings = SfxSimulationSettings(n_events=42, binning=2, seed=1, stored_peaks=True)
-    _written((data, geometry, *lists), simulate_sfx, settings, settings.n_events)
-    return str(data), str(geometry)
+    return _run("sfx", ("hits", "blanks"), simulate_sfx, settings, settings.n_events)
 
 
 def simulated_pair() -> tuple[str, str, str]:
@@ -112,6 +118,51 @@ def simulated_pair() -> tuple[str, str, str]:
     truth = folder / "truth" / "defects.h5"
     _written((*files, truth), simulate_dark, settings, 2 * settings.n_events)
     return str(files[0]), str(files[1]), str(files[2])
+
+
+def simulated_anomalies() -> tuple[str, str]:
+    """Data file and geometry of a simulated run with anomalies, as `simulated_run`.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    from napari_xfelsort.core.anomalies.names import ANOMALIES
+    from napari_xfelsort.core.simulate import AnomalySimulationSettings, simulate_anomalies
+
+    # Equal shares, so that there is something of everything in a short run.
+    settings = AnomalySimulationSettings(n_events=60, seed=1, **dict.fromkeys(ANOMALIES, 0.25))
+    return _run("anomalies", ANOMALIES, simulate_anomalies, settings, settings.n_events)
+
+
+def simulated_spi() -> tuple[str, str]:
+    """Data file and geometry of a simulated single-particle run, as `simulated_run`.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    from napari_xfelsort.core.simulate import SPI_CLASSES, SpiSimulationSettings, simulate_spi
+
+    settings = SpiSimulationSettings(n_events=300, single=0.2, blank=0.13, seed=1)
+    return _run("spi", SPI_CLASSES, simulate_spi, settings, settings.n_events)
+
+
+def _run(
+    name: str,
+    classes: Iterable[str],
+    simulate: Callable[..., object],
+    settings: Settings,
+    steps: int,
+) -> tuple[str, str]:
+    """Write a sample of one run with a list for each class; its data file and geometry."""
+    folder = sample_folder() / name
+    data, geometry = folder / "run0001.cxi", folder / "run0001.geom"
+    lists = (folder / "truth" / f"run0001-{kind}.lst" for kind in classes)
+    _written((data, geometry, *lists), simulate, settings, steps)
+    return str(data), str(geometry)
 
 
 def _written(

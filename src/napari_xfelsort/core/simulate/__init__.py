@@ -14,8 +14,12 @@ from napari_xfelsort.core.simulate.detector import SimulatedRun, simulate_detect
 from napari_xfelsort.core.simulate.scene import Scene, simulate_scene
 from napari_xfelsort.core.simulate.settings import DetectorSimulationSettings
 from napari_xfelsort.core.simulate.sfx import SfxSimulationSettings, simulate_sfx
+from napari_xfelsort.core.simulate.spi import simulate_spi
+from napari_xfelsort.core.simulate.spi_settings import CLASSES as SPI_CLASSES
+from napari_xfelsort.core.simulate.spi_settings import SpiSimulationSettings
 
 __all__ = [
+    "SPI_CLASSES",
     "AnomalySimulationSettings",
     "CenterSimulationSettings",
     "DarkSimulationSettings",
@@ -23,6 +27,7 @@ __all__ = [
     "Scene",
     "SfxSimulationSettings",
     "SimulatedRun",
+    "SpiSimulationSettings",
     "simulate_anomalies",
     "simulate_anomaly_event",
     "simulate_anomaly_pictures",
@@ -31,4 +36,5 @@ __all__ = [
     "simulate_detector",
     "simulate_scene",
     "simulate_sfx",
+    "simulate_spi",
 ]
