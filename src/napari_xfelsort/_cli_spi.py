@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_xfelsort._cli_center import parse_events
+from napari_xfelsort._cli_spi_models import make_map
 from napari_xfelsort.cli_options import (
     DatasetOption,
     GeometryOption,
@@ -46,6 +47,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+app.command("map")(make_map)
 
 PathsArgument = Annotated[
     list[str],

@@ -93,3 +93,15 @@ def test_what_cannot_be_done_is_a_sentence(cli, simulated, command, sentence):
     result = cli("spi", *command)
     assert result.exit_code == 1
     assert sentence in result.output
+
+
+def test_events_are_mapped_without_labels(cli, simulated):
+    result = cli("spi", "map", *simulated, "-o", "map.csv", "--method", "pca")
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader(Path("map.csv").read_text().splitlines()))
+    assert [row["event"] for row in rows] == [f"out/run0001.cxi //{i}" for i in range(12)]
+    assert sum(float(row["x"]) ** 2 for row in rows) == pytest.approx(12, rel=1e-4)
+    assert cli("spi", "map", *simulated, "-o", "map.csv").exit_code == 1
+    wrong = cli("spi", "map", *simulated, "-o", "b.csv", "--method", "tsne")
+    assert wrong.exit_code == 1
+    assert "not one of pca, diffusion" in wrong.output
