@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_xfelsort import _cli_spi_em
 from napari_xfelsort._cli_center import parse_events
 from napari_xfelsort._cli_spi_models import make_map
 from napari_xfelsort.cli_options import (
@@ -62,13 +63,14 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace file
 _SHOWN, _BARS, _WIDE = 10, 16, 40
 
 
-def _open(
+def open_selected(
     paths: list[str],
     class_name: str | None,
     geometry: Path | None,
     dataset: str | None,
     mask: Path | None,
 ) -> EventStack:
+    """The events that the arguments name; says which files could not be used."""
     from napari_xfelsort.readers import open_stack
     from napari_xfelsort.readers.selecting import select
 
@@ -108,7 +110,7 @@ def psd(
 
     if out is not None:
         refuse_existing(out, overwrite)
-    stack = _open(paths, class_name, geometry, dataset, mask)
+    stack = open_selected(paths, class_name, geometry, dataset, mask)
     chosen = None if events is None else parse_events(events, len(stack))
     reader = PsdReader(stack)
     with progress("Reading") as report:
@@ -193,7 +195,7 @@ def size(
             refuse_existing(path, overwrite)
     if not keep_from < keep_to:
         raise SettingsError(f"No diameter is from {keep_from:g} to {keep_to:g} nm.")
-    stack = _open(paths, class_name, geometry, dataset, mask)
+    stack = open_selected(paths, class_name, geometry, dataset, mask)
     with progress("Sizing") as report:
         found = find_sizes(stack, settings, progress=report)
     passing = found.passing(keep_from, keep_to)
@@ -259,7 +261,7 @@ def compare(
     from napari_xfelsort.core.spi.run_sizes import SizeTable
     from napari_xfelsort.core.spi.selections import Selection
 
-    stack = _open(paths, None, geometry, dataset, mask)
+    stack = open_selected(paths, None, geometry, dataset, mask)
     lists = [Selection.load(path) for path in selection]
     read = None if sizes is None else SizeTable.read_csv(sizes)
     if read is not None and len(read) != len(stack):
@@ -306,7 +308,7 @@ def export(
 
     if settings.blacklist and only is None:
         raise SettingsError("--blacklist needs --only: the list of the events to keep.")
-    stack = _open(paths, class_name, geometry, dataset, mask)
+    stack = open_selected(paths, class_name, geometry, dataset, mask)
     chosen = None if only is None else Selection.load(only).chosen(stack)
     with progress("Writing") as report:
         made = hand_over(stack, out, chosen, settings, overwrite=overwrite, progress=report)
@@ -322,3 +324,6 @@ def export(
         rows.append(("blacklist", f"{made.blacklist} ({made.kept} of them kept)"))
     say(facts(rows, indent=""))
     return Status.SOME_FAILED if stack.problems else Status.DONE
+
+
+_cli_spi_em.add_to(app)
