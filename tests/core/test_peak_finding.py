@@ -170,6 +170,50 @@ def test_rings_hot_pixels_and_bad_pixels_are_no_peaks():
     assert len(finder.find(frame.astype(np.float32), bad)) == 0
 
 
+def obstructed(shape, bright):
+    """Light with a shadow's sharp edges and corner, and with a streak that fades."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    expected = np.full(shape, bright)
+    expected[60:150, :180] = 0
+    away = (y - 260) - 0.3 * (x - 200)
+    return expected + 4 * bright * np.exp(-(away**2) / 18) * np.exp(-np.abs(x - 200) / 80)
+
+
+@pytest.mark.parametrize("bright", [0.5, 8.0, 150.0])
+def test_edges_corners_and_streaks_are_no_peaks(bright):
+    shape = (420, 420)
+    rng = np.random.default_rng(11)
+    expected = obstructed(shape, bright)
+    finder = PeakFinder(shape, one_panel(*shape, -230, -200))
+    assert len(finder.find(rng.poisson(expected).astype(np.int32))) <= 1
+    # Peaks are, right beside an edge and in the streak too.
+    places = [(54.0, 90.0), (154.6, 60.2), (100.3, 185.0), (56.5, 183.5), (275.0, 250.0)]
+    photons = 30 * math.sqrt(20 * bright) + 30
+    planted = expected + sum(spot(shape, *place, 2 * photons) for place in places)
+    peaks = finder.find(rng.poisson(planted).astype(np.int32))
+    away = np.hypot(
+        *(
+            np.subtract.outer(np.array(places)[:, k], own)
+            for k, own in enumerate((peaks.ss, peaks.fs))
+        )
+    )
+    assert (away.min(axis=1) < 1).all()
+    assert len(peaks) <= len(places) + 1
+
+
+def test_noise_of_the_detector_outweighs_photons_where_light_is_weak():
+    shape = (500, 500)
+    rng = np.random.default_rng(12)
+    y, x = np.mgrid[:500, :500]
+    expected = 40 * np.exp(-np.hypot(x - 250, y - 250) / 60)  # from 40 to 0.1 a pixel
+    frame = 30.0 * rng.poisson(expected) + rng.normal(0, 8, shape)
+    settings = PeakSettings(adu_per_photon=30.0)
+    finder = PeakFinder(shape, one_panel(*shape, -250, -250), settings)
+    assert len(finder.find(frame)) == 0
+    frame += 30 * rng.poisson(spot(shape, 60, 400, 60))
+    assert len(finder.find(frame)) == 1
+
+
 def test_numbers_of_a_peak():
     shape = (300, 300)
     rng = np.random.default_rng(7)

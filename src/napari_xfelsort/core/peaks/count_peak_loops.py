@@ -19,6 +19,15 @@ _INNER, _OUTER = 6, 13
 _TRUST = 4.0
 #: Deviations above its ring that a pixel counts with at most when the background is found.
 _CAP = 4.0
+#: Distances at which the light around a peak is looked at, along so many lines.
+_ASIDE = (5.0, 8.0)
+_DIRECTIONS = 24
+#: Powers of ten by which what is seen there must be unlikely, and deviations added to it.
+_A_RIDGE, _LEAST_OF_SOME = 3.0, 1.5
+#: What goes on to either side is at most so many times as bright as on the darker side.
+_BRIGHTER = 2.0
+#: Peaks less significant than this need not be compared with it.
+_COMPARED = 5.0
 #: Peaks nearer than this to a larger one are part of it.
 _APART = 4
 #: As are those nearer than this that are this much smaller.
@@ -174,24 +183,106 @@ def _surroundings(
 
 
 @exact
-def measure(
+def _around_places(
+    counts: NDArray[np.float32],
+    bins: NDArray[np.uint16],
+    rectangle: NDArray[np.int64],
+    last: int,
+    row: int,
+    column: int,
+    means: NDArray[np.float64],
+) -> None:
+    """Mean count of nine pixels in all directions at two distances; -1 where there are none."""
+    for k in range(means.shape[0]):
+        angle = 2.0 * math.pi * k / means.shape[0]
+        for j in range(2):
+            r0 = row + round(_ASIDE[j] * math.sin(angle))
+            c0 = column + round(_ASIDE[j] * math.cos(angle))
+            total, n = 0.0, 0
+            for r in range(max(r0 - 1, rectangle[0]), min(r0 + 2, rectangle[1])):
+                for c in range(max(c0 - 1, rectangle[2]), min(c0 + 2, rectangle[3])):
+                    if np.uintp(bins[r, c]) != last:
+                        total += counts[r, c]
+                        n += 1
+            means[k, j] = total / n if n > 4 else -1.0
+
+
+@exact
+def _line(means: NDArray[np.float64], k: int, level: float) -> float:
+    """Mean count of what runs through along one line; 0 where it is not above the level.
+
+    At the edge of a panel, what runs up to it from one side.
+    """
+    half = means.shape[0] // 2
+    least, total, n, mean = 1e30, 0.0, 0, 1e30
+    for j in range(2):
+        one, other = means[k, j], means[k + half, j]
+        for value in (one, other):
+            if value >= 0.0:
+                least = min(least, value)
+                total += value
+                n += 1
+        if one >= 0.0 and other >= 0.0:
+            mean = min(mean, 0.5 * (one + other))
+    if n == 2 and mean == 1e30:
+        mean = max(means[k, 0], means[k + half, 0])
+    if n < 2 or mean == 1e30 or tail(9.0 * total, 9.0 * n * level) < _A_RIDGE:
+        return 0.0
+    return min(mean, _BRIGHTER * least)
+
+
+@exact
+def _corner(means: NDArray[np.float64], k: int, level: float) -> float:
+    """The least of the mean counts in a quarter of all directions; 0 if not above the level."""
+    least, total, n = 1e30, 0.0, 0
+    for step in range(means.shape[0] // 4):
+        for value in means[(k + step) % means.shape[0]]:
+            if value < 0.0:
+                return 0.0
+            least = min(least, value)
+            total += value
+            n += 1
+    return least if tail(9.0 * total, 9.0 * n * level) >= _A_RIDGE else 0.0
+
+
+@exact
+def _ridge(
+    counts: NDArray[np.float32],
+    bins: NDArray[np.uint16],
+    rectangle: NDArray[np.int64],
+    last: int,
+    row: int,
+    column: int,
+    level: float,
+) -> float:
+    """Mean count of what a pixel lies in: a ring, a streak, the bright side of an edge.
+
+    Where light goes on along a line through the pixel, or in a quarter of all directions,
+    it is no peak's own. Peaks beside one another do not fill a line or a quarter evenly.
+    """
+    means = np.empty((2 * _DIRECTIONS, 2))
+    _around_places(counts, bins, rectangle, last, row, column, means)
+    highest = 0.0
+    for k in range(len(means)):
+        if k < _DIRECTIONS:
+            highest = max(highest, _line(means, k, level))
+        highest = max(highest, _corner(means, k, level))
+    # What is the least of several is below their mean by about so many deviations.
+    return highest + _LEAST_OF_SOME * math.sqrt(highest / 9.0)
+
+
+@exact
+def _middle(
     counts: NDArray[np.float32],
     bins: NDArray[np.uint16],
     rectangle: NDArray[np.int64],
     level: NDArray[np.float32],
-    place: NDArray[np.int64],
-    found: NDArray[np.float64],
-) -> None:
-    """What there is to know of a summit.
-
-    ``found`` (8,) gets row, column, photons above the background, minus the logarithm of the
-    chance (of the best disc), deviations above the background, pixels of that disc, minus the
-    logarithm of the chance of all but its largest pixel, and the background a pixel.
-    """
+    ratio: float,
+    row: int,
+    column: int,
+) -> tuple[float, float]:
+    """Row and column of a peak: moved twice to the mean of the photons near it."""
     last = len(level) - 1
-    row, column = place[0], place[1]
-    ratio = _surroundings(counts, bins, rectangle, level, row, column)
-    # The middle: moved twice to the mean of the photons near it.
     y, x = float(row), float(column)
     for _ in range(2):
         weight = down = across = 0.0
@@ -208,8 +299,32 @@ def measure(
         if weight > 0.0:
             y = min(max(down / weight, row - 2.0), row + 2.0)
             x = min(max(across / weight, column - 2.0), column + 2.0)
+    return y, x
+
+
+@exact
+def measure(
+    counts: NDArray[np.float32],
+    bins: NDArray[np.uint16],
+    rectangle: NDArray[np.int64],
+    level: NDArray[np.float32],
+    place: NDArray[np.int64],
+    found: NDArray[np.float64],
+) -> None:
+    """What there is to know of a summit.
+
+    ``found`` (9,) gets row, column, photons above the background, minus the logarithm of the
+    chance (of the best disc), deviations above the background, pixels of that disc, minus the
+    logarithm of the chance of all but its largest pixel, the background a pixel, and minus the
+    logarithm of the chance beside what runs through from side to side.
+    """
+    last = len(level) - 1
+    row, column = place[0], place[1]
+    ratio = _surroundings(counts, bins, rectangle, level, row, column)
+    y, x = _middle(counts, bins, rectangle, level, ratio, row, column)
     best = -1.0
     found[:] = 0.0
+    n_in, expected_in, pixels_in = np.zeros((3, len(DISCS)))
     r0, c0 = round(y), round(x)
     for disc in range(len(DISCS)):
         n = expected = largest = 0.0
@@ -224,6 +339,7 @@ def measure(
                 pixels += 1
                 largest = max(largest, counts[r, c])
         chance = tail(n, expected)
+        n_in[disc], expected_in[disc], pixels_in[disc] = n, expected, pixels
         if chance > best and pixels > 1:
             best = chance
             found[2] = n - expected
@@ -234,6 +350,12 @@ def measure(
             if expected > 0.0 and n > expected:
                 found[4] = math.sqrt(2.0 * (n * math.log(n / expected) - (n - expected)))
     found[0], found[1] = y, x
+    if best < _COMPARED:
+        return
+    through = _ridge(counts, bins, rectangle, last, r0, c0, found[7])
+    for disc in range(len(DISCS)):
+        expected = max(expected_in[disc], through * pixels_in[disc])
+        found[8] = max(found[8], tail(n_in[disc], expected))
 
 
 @exact
@@ -245,7 +367,7 @@ def measure_all(
     places: NDArray[np.int64],
     found: NDArray[np.float64],
 ) -> None:
-    """`measure` of many summits of a panel: ``places`` (summits, 2), ``found`` (summits, 8)."""
+    """`measure` of many summits of a panel: ``places`` (summits, 2), ``found`` (summits, 9)."""
     for k in range(len(places)):
         measure(counts, bins, rectangle, level, places[k], found[k])
 

@@ -32,6 +32,11 @@ _BESIDE = 40
 _CUT = 4.0
 #: A variance so many times the level is not that of counted photons.
 _NOT_COUNTED = 1.5
+#: The rings with the least variance tell: streaks and shadows cross some of the others.
+_QUIET = 0.25
+#: Least variance of frames that do not count photons, in photons, and rings over which the
+#: noise is made smooth.
+_LEAST_NOISE, _SMOOTH = 1e-4, 31
 #: Least level: one photon in a million pixels.
 _DARKEST = 1e-6
 #: Powers of ten by which a sum of 5 x 5 pixels is unlikely before it is looked at.
@@ -40,6 +45,8 @@ _GATE = 5.0
 _MOST_SUMMITS = 20000
 #: As for a peak without its largest pixel: less is a single pixel.
 _BESIDE_LARGEST = 3.0
+#: As for a peak above what runs through it from side to side: less is a ring or an edge.
+_ABOVE_RIDGE = 5.0
 _PIXELS = 25
 
 
@@ -107,9 +114,10 @@ class PoissonLook:
         for k, rectangle in enumerate(self._layout.rectangles):
             loops.box_sums(counts, rectangle, sums)
             end = loops.summits(sums, bins, rectangle, limit, places, 0)
-            table = np.empty((end, 8))
+            table = np.empty((end, 9))
             loops.measure_all(counts, bins, rectangle, around.level, places[:end], table)
             good = (table[:, 3] >= self._settings.significance) & (table[:, 6] >= _BESIDE_LARGEST)
+            good &= table[:, 8] >= _ABOVE_RIDGE
             tables.append(np.column_stack([table[good], np.full(good.sum(), k)]))
         found = np.concatenate(tables)
         found = found[np.argsort(-found[:, 2], kind="stable")][: self._settings.max_n_peaks]
@@ -117,7 +125,7 @@ class PoissonLook:
         loops.drop_parts(found, kept)
         found = found[kept]
         found[:, 2] *= around.photon
-        return found[:, [8, 0, 1, 2, 4, 5]]
+        return found[:, [9, 0, 1, 2, 4, 5]]
 
 
 class _Buffers(threading.local):
@@ -161,16 +169,25 @@ def background(
         if not np.isinf(cap[:-1]).any() and photon is None and step == _STEPS[0]:
             one = _value_of_photon(values, sums[:-1], mean, spread)
             cap[:-1] = mean + _CUT * np.maximum(spread, least) + one
-    counted = _dispersion(sums[:-1], mean, spread) <= _NOT_COUNTED * one
-    if counted:
-        level, offset = mean / one, np.zeros(n - 1)
-    else:
-        level = (spread / one) ** 2
-        offset = level - mean / one
+    level, offset = mean / one, np.zeros(n - 1)
+    if one != 1.0 or not _counted(values, _dispersion(sums[:-1], mean, spread, _QUIET)):
+        # The noise of the detector stands for photons. It is made smooth over rings, since
+        # it is added to the values: what is added must not differ from pixel to pixel.
+        offset = _smooth(np.maximum((spread / one) ** 2 - level, _LEAST_NOISE - level))
+        level = level + offset
     level = np.maximum(level, _DARKEST)
     return Background(
         one, np.append(offset, 0.0).astype(np.float32), np.append(level, 0.0).astype(np.float32)
     )
+
+
+def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Running median, then running mean."""
+    from scipy.ndimage import median_filter, uniform_filter1d
+
+    width = min(_SMOOTH, len(values))
+    smooth = median_filter(values, width, mode="nearest")
+    return np.asarray(uniform_filter1d(smooth, width, mode="nearest"))
 
 
 def least_counts(expected: NDArray[np.float64], power: float) -> NDArray[np.float32]:
@@ -212,15 +229,20 @@ def _levels(
 
 
 def _dispersion(
-    sums: NDArray[np.float64], mean: NDArray[np.float64], spread: NDArray[np.float64]
+    sums: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    part: float = 0.5,
 ) -> float:
-    """Usual ratio of variance and level, infinite where levels are not above zero."""
+    """Ratio of variance and level that this part of the rings is below; infinite where levels
+    are not above zero.
+    """
     use = (sums[:, 0] > 0) & ((mean > 0) | (spread > 0))
     if not use.any():
         return 0.0
     ratio = np.full(len(mean), np.inf)
     np.divide(spread**2, mean, out=ratio, where=mean > 0)
-    return float(np.median(ratio[use]))
+    return float(np.quantile(ratio[use], part, method="lower"))
 
 
 def _value_of_photon(
@@ -234,13 +256,18 @@ def _value_of_photon(
     Whole numbers whose variance is their level are counts. Else it is the ratio of variance
     and level, but no more than the deviation, which is all that noise without light has.
     """
-    ratio = _dispersion(sums, mean, spread)
-    if ratio <= _NOT_COUNTED and _whole(values):
+    if _counted(values, _dispersion(sums, mean, spread, _QUIET)):
         return 1.0
+    ratio = _dispersion(sums, mean, spread)
     usual = spread[spread > 0]
     if not len(usual):
         return 1.0
     return max(min(ratio, float(np.median(usual))), 1e-12)
+
+
+def _counted(values: NDArray[Any], ratio: float) -> bool:
+    """Whether values are numbers of photons, whose variance and level have this ratio."""
+    return ratio <= _NOT_COUNTED and _whole(values)
 
 
 def _whole(values: NDArray[Any]) -> bool:
