@@ -26,7 +26,7 @@ from napari_xfelsort.cli_support import (
     tell_problems,
 )
 from napari_xfelsort.core.errors import RegionError, SettingsError
-from napari_xfelsort.core.train_settings import MODELS, TrainSettings
+from napari_xfelsort.core.train_settings import ALGORITHMS, TrainSettings
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
@@ -130,7 +130,7 @@ def train(
 
 
 def _files_of_all(out: Path) -> dict[str, Path]:
-    return {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in MODELS}
+    return {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in ALGORITHMS}
 
 
 def _fits(settings: TrainSettings) -> AbstractContextManager[Report | None]:

@@ -26,7 +26,7 @@ from napari_xfelsort.core.learning.folds import make_folds
 from napari_xfelsort.core.learning.grids import candidates
 from napari_xfelsort.core.learning.shares import fit_share
 from napari_xfelsort.core.learning.tuning import Share, out_of_fold, search_parameters
-from napari_xfelsort.core.train_settings import MODELS, TrainSettings
+from napari_xfelsort.core.train_settings import ALGORITHMS, TrainSettings
 
 # -- classifiers
 
@@ -95,7 +95,7 @@ def test_naive_bayes_gives_rare_classes_even_priors(weight, priors):
     assert ours.steps[-1][1].class_prior_ == pytest.approx(priors or [5 / 6, 1 / 6])
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ALGORITHMS)
 def test_components_are_scaled_first_kept_in_the_file_and_decide_the_same(tmp_path, model):
     stack, labels = labelled_run(2)
     made = xs.train(stack, labels, model=model, components=4, n_estimators=5)
@@ -229,7 +229,7 @@ def test_the_grids_of_reflex():
     assert neighbours == [5, 7, 10, 15, 20, 30, 50]
     with pytest.raises(SettingsError, match="no grid for decision tree"):
         TrainSettings(model="decision_tree", search="reflex")
-    for model in MODELS:
+    for model in ALGORITHMS:
         assert TrainSettings(model=model, search="small").search_fits <= 40
 
 
@@ -330,7 +330,11 @@ EVERYTHING = {
 
 @pytest.mark.parametrize(
     ("model", "split"),
-    [*((model, "file") for model in MODELS), ("linear_svm", "event"), ("random_forest", "run")],
+    [
+        *((model, "file") for model in ALGORITHMS),
+        ("linear_svm", "event"),
+        ("random_forest", "run"),
+    ],
 )
 def test_nothing_of_the_test_share_has_a_part_in_the_model(model, split):
     """Other pixels and other labels there leave classifier, calibration and threshold alone."""

@@ -18,7 +18,7 @@ from napari_xfelsort.core.learning.comparison import compare, compare_prepared, 
 from napari_xfelsort.core.learning.importance import importance, permuted_importance
 from napari_xfelsort.core.learning.learning_curve import learning_curve
 from napari_xfelsort.core.source import ArraySource
-from napari_xfelsort.core.train_settings import MODELS, TrainSettings
+from napari_xfelsort.core.train_settings import ALGORITHMS, TrainSettings
 from napari_xfelsort.core.training import prepare, train_prepared
 
 FAST = TrainSettings(n_estimators=10, folds=3)
@@ -44,7 +44,7 @@ def compared():
 
 def test_all_models_are_trained_on_features_read_once(compared):
     stack, labels, result, read, told = compared
-    assert sorted(row.name for row in result.rows) == sorted(MODELS)
+    assert sorted(row.name for row in result.rows) == sorted(ALGORITHMS)
     assert len(read) == len(stack)
     tested = {tuple(row.model.metrics["tested"]["events"]) for row in result.rows}
     assert len(tested) == 1
@@ -99,7 +99,7 @@ def test_the_table_tells_of_all(compared):
     for words in ("random forest", "linear svm", "McNemar", "Wilson", "Split by file"):
         assert words in text
     assert len([line for line in text.splitlines() if line.startswith(tuple(
-        name.replace("_", " ") for name in MODELS
+        name.replace("_", " ") for name in ALGORITHMS
     ))]) == 7  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def test_a_learning_curve_leaves_the_test_share_alone():
     assert learning_curve(prepared, settings, points=3) == curve
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ALGORITHMS)
 def test_every_algorithm_has_a_learning_curve(model):
     settings = dataclasses.replace(FAST, model=model)
     curve = learning_curve(prepare(*labelled_run(4), settings), settings, points=2)
@@ -186,7 +186,7 @@ def test_progress_may_stop_a_learning_curve():
 
 
 @pytest.mark.parametrize("components", [0, 6])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ALGORITHMS)
 def test_the_pixels_that_differ_are_the_important_ones(model, components):
     stack, labels = labelled_run(4, 60)  # the upper half of the frames differs
     settings = {"C": 0.01, "components": components, "n_estimators": 30}

@@ -17,7 +17,7 @@ from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.model_digest import add_state
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
-from napari_xfelsort.core.train_settings import MODELS
+from napari_xfelsort.core.train_settings import ALGORITHMS
 
 N = 40
 
@@ -36,7 +36,7 @@ def trained(geometry=None, **settings):
     return xs.train(stack, labels, **{"model": "logistic_regression", **settings})
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ALGORITHMS)
 @pytest.mark.parametrize("threshold", ["default", 0.7])
 def test_a_reloaded_model_decides_the_same(tmp_path, model, threshold):
     made = trained(FakeGeometry(), model=model, threshold=threshold, region="panel:p0,p1", bin=2)
@@ -94,7 +94,7 @@ class Holed(ArraySource):
         return super().read(i, window, out)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ALGORITHMS)
 def test_unreadable_events_fail_alone(model):
     frames, labels = frames_and_labels()
     whole = EventStack([ArraySource(frames, "a.cxi")])

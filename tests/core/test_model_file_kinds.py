@@ -22,7 +22,7 @@ from sklearn.svm import LinearSVC
 
 import napari_xfelsort as xs
 from napari_xfelsort.core.errors import ModelError
-from napari_xfelsort.core.train_settings import MODELS
+from napari_xfelsort.core.train_settings import ALGORITHMS
 
 NEW = ("linear_svm", "naive_bayes", "gradient_boosting")
 CASES = [*((model, 0) for model in NEW), ("gradient_boosting", 3), ("random_forest", 3)]
@@ -242,7 +242,7 @@ def test_damaged_files_are_refused_or_whole(tmp_path_factory, files, seed, n, de
     assert model.predict(labelled_run(1, 2)[0]).probabilities.shape == (2, 2)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ALGORITHMS)
 def test_three_classes_calibrated_survive_the_file(tmp_path, model):
     stack, labels = labelled_run(3, 40, classes=3)
     first = xs.train(stack, labels, model=model, calibration="isotonic", n_estimators=3, folds=2)

@@ -16,7 +16,7 @@ from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
-from napari_xfelsort.core.train_settings import MODELS, TrainSettings
+from napari_xfelsort.core.train_settings import ALGORITHMS, TrainSettings
 
 SHAPE = (6, 8)
 
@@ -34,7 +34,7 @@ def run(n_files=4, n=40, seed=0, step=8.0, shape=SHAPE):
     return EventStack(sources), labels
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ALGORITHMS)
 def test_every_algorithm_learns_and_repeats_itself(model):
     stack, labels = run()
     first, again = (xs.train(stack, labels, model=model, seed=3) for _ in range(2))

@@ -157,6 +157,13 @@ def test_every_algorithm(ready, qtbot, model):
     assert "is trained" in ready.message.text()
 
 
+def test_the_model_of_single_particles(ready, qtbot):
+    choose(ready, "model", "spi")
+    train(ready, qtbot)
+    assert ready.model.features.kinds == ("particle",)
+    assert ready.model.provenance["settings"]["model"] == "spi"
+
+
 def test_only_settings_that_matter_can_be_entered(ready):
     def enabled():
         names = ("n_estimators", "max_depth", "n_neighbors", "C", "class_weight", "recall")

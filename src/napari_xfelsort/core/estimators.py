@@ -147,6 +147,8 @@ def _naive_bayes(settings: TrainSettings, classes: NDArray[np.int64]) -> Any:
 def _gradient_boosting(settings: TrainSettings, classes: NDArray[np.int64]) -> Any:
     # Its usual 20 events a leaf learn nothing of a few dozen labels.
     least = max(1, min(20, len(classes) // 20))
+    # Small trees that see few features at a time depend less on the particle they learned.
+    more = {"max_leaf_nodes": 8, "max_features": 0.2} if settings.model == "spi" else {}
     return BoostedTrees(
         min_samples_leaf=least,
         learning_rate=settings.learning_rate,
@@ -154,6 +156,7 @@ def _gradient_boosting(settings: TrainSettings, classes: NDArray[np.int64]) -> A
         max_depth=settings.max_depth,
         class_weight=_weight(settings),
         random_state=settings.seed,
+        **more,
     )
 
 
@@ -165,6 +168,7 @@ _MAKERS: dict[str, Callable[[TrainSettings, NDArray[np.int64]], Any]] = {
     "linear_svm": _linear_svm,
     "naive_bayes": _naive_bayes,
     "gradient_boosting": _gradient_boosting,
+    "spi": _gradient_boosting,
 }
 
 

@@ -14,7 +14,12 @@ from napari_xfelsort.core.learning.calibration import METHODS
 from napari_xfelsort.core.learning.grids import SEARCHES, candidates
 from napari_xfelsort.core.settings import setting
 
-MODELS = (
+#: Kinds of features that copies of events can be made of, as another beam makes them.
+VARIED_KINDS = ("particle", "scattering")
+#: What the model spi is, unless something else is chosen.
+_SPI_KINDS, _SPI_COPIES = ("particle",), 2
+#: What can be compared with one another.
+ALGORITHMS = (
     "logistic_regression",
     "k_nearest_neighbours",
     "decision_tree",
@@ -23,6 +28,8 @@ MODELS = (
     "naive_bayes",
     "gradient_boosting",
 )
+#: All that can be trained; spi is gradient boosting of what single particles are told by.
+MODELS = (*ALGORITHMS, "spi")
 _KINDS: dict[str, Any] = {
     "int": int,
     "int | None": (int, type(None)),
@@ -124,6 +131,14 @@ class TrainSettings(FeatureSettings):
         None, "greatest depth of a tree; unlimited when not given", minimum=1
     )
     n_neighbors: int = setting(5, "neighbours that k-nearest neighbours asks", minimum=1)
+    augmented: int | None = setting(
+        None,
+        "copies of each event that trains, with fewer photons, more background, and another "
+        "place of the beam and size of the particle; for particle and scattering features "
+        "(automatic: 2 for the model spi, else none)",
+        minimum=0,
+        maximum=50,
+    )
     C: float = setting(
         1.0,
         "inverse strength of the regularisation of logistic regression and linear SVM",
@@ -152,8 +167,15 @@ class TrainSettings(FeatureSettings):
     )
 
     def __post_init__(self) -> None:
+        if self.model == "spi" and tuple(self.kinds) == ("pixels",):
+            object.__setattr__(self, "kinds", _SPI_KINDS)
         super().__post_init__()
         self._check_numbers()
+        if self.augmented and not set(self.kinds) <= set(VARIED_KINDS):
+            raise SettingsError(
+                "Copies as of another beam (augmented) are for features of the kinds "
+                f"{' and '.join(VARIED_KINDS)} alone, not for {', '.join(self.kinds)}."
+            )
         self.threshold_number()
         total = self.train_share + self.test_share
         if abs(total - 1) > 1e-9:
@@ -218,6 +240,14 @@ class TrainSettings(FeatureSettings):
         if self.search == "none":
             return 0
         return len(candidates(self.search, self.model)) * self.folds
+
+    @property
+    def copies(self) -> int:
+        """Copies of each event that trains."""
+        if self.augmented is not None:
+            return self.augmented
+        suits = self.model == "spi" and set(self.kinds) <= set(VARIED_KINDS)
+        return _SPI_COPIES if suits else 0
 
     @property
     def needs_out_of_fold(self) -> bool:

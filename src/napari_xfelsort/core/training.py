@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import napari_xfelsort
 from napari_xfelsort.core.errors import SettingsError, TrainingError
@@ -57,7 +58,9 @@ def train(
         ``"ignore"``, leaves the event out).
     model : str
         ``logistic_regression``, ``k_nearest_neighbours``, ``decision_tree``,
-        ``random_forest``, ``linear_svm``, ``naive_bayes`` or ``gradient_boosting``.
+        ``random_forest``, ``linear_svm``, ``naive_bayes`` or ``gradient_boosting``; or
+        ``spi``: gradient boosting of particle features (unless other ``kinds`` are chosen)
+        and of copies of the events as another beam makes them.
     region : Region or str, optional
         Pixels to use, for example ``"panel:p6a0"``; the whole frame when omitted.
     test_share : float
@@ -142,6 +145,8 @@ class Prepared:
         Where the events are from.
     constant : int
         Features that are the same in all labelled events.
+    copies : ndarray of float32, shape (events, copies, features), or None
+        Features of copies of the events that train; NaN for those that test.
     """
 
     data: LabelledEvents
@@ -153,6 +158,7 @@ class Prepared:
     positive: str | None
     files: list[str]
     constant: int
+    copies: NDArray[np.float32] | None = None
 
 
 def prepare(
@@ -183,6 +189,9 @@ def prepare(
     data = labelled._replace(matrix=table.matrix).without(table.failed)
     constant = _constant_features(data, region)
     division = data.divided(settings)
+    copies = None
+    if settings.copies:
+        copies = _copies(stack, data, division, extractor, settings, progress)
     return Prepared(
         data,
         division,
@@ -193,7 +202,30 @@ def prepare(
         positive,
         _files(stack),
         constant,
+        copies,
     )
+
+
+def _copies(
+    stack: EventStack,
+    data: LabelledEvents,
+    division: Split,
+    extractor: FeatureExtractor,
+    settings: TrainSettings,
+    progress: Progress | None,
+) -> NDArray[np.float32]:
+    """Features of copies of the events that train."""
+    from napari_xfelsort.core.spi.augmenting import augmented_features
+
+    _check_memory(len(data.positions) * settings.copies, extractor.n_features)
+    found = np.full(
+        (len(data.positions), settings.copies, extractor.n_features), np.nan, np.float32
+    )
+    trains = ~division.test
+    found[trains] = augmented_features(
+        stack, data.positions[trains], extractor, settings.copies, settings.seed, progress
+    )
+    return found
 
 
 def train_prepared(
@@ -224,6 +256,7 @@ def train_prepared(
         data.class_names,
         prepared.positive,
         fit_progress,
+        None if prepared.copies is None else prepared.copies[train_side],
     )
     return Model(
         data.class_names,

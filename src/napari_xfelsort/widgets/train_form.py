@@ -19,11 +19,11 @@ from napari_xfelsort.widgets.inputs import OfferInput, needs_focus_for_wheel
 
 #: Settings that only some algorithms have.
 _OF_MODELS = {
-    "n_estimators": ("random_forest", "gradient_boosting"),
-    "max_depth": ("random_forest", "decision_tree", "gradient_boosting"),
+    "n_estimators": ("random_forest", "gradient_boosting", "spi"),
+    "max_depth": ("random_forest", "decision_tree", "gradient_boosting", "spi"),
     "n_neighbors": ("k_nearest_neighbours",),
     "C": ("logistic_regression", "linear_svm"),
-    "learning_rate": ("gradient_boosting",),
+    "learning_rate": ("gradient_boosting", "spi"),
     "var_smoothing": ("naive_bayes",),
     "class_weight": (
         "logistic_regression",
@@ -31,6 +31,7 @@ _OF_MODELS = {
         "random_forest",
         "linear_svm",
         "gradient_boosting",
+        "spi",
         "naive_bayes",
     ),
 }
@@ -39,13 +40,14 @@ _OF_KINDS = {
     "bin": ("pixels",),
     "profile_axis": ("profile",),
     "profile_statistic": ("profile",),
-    "radial_axis": ("radial", "ring_vector", "azimuthal", "scattering"),
+    "radial_axis": ("radial", "ring_vector", "azimuthal", "scattering", "particle"),
     "radial_bins": ("radial",),
     "radial_statistics": ("radial",),
     "vector_rings": ("ring_vector", "azimuthal"),
     "beam_stop_sigma": ("ring_vector",),
     "azimuthal_groups": ("azimuthal",),
-    "scattering_rings": ("scattering",),
+    "scattering_rings": ("scattering", "particle"),
+    "adu_per_photon": ("particle",),
     "quantiles": ("quantiles",),
     "metadata": ("metadata",),
 }

@@ -21,7 +21,12 @@ from napari_xfelsort.core.features.places import (
     PixelBins,
     find_places,
 )
-from napari_xfelsort.core.features.scattering import SCATTERING_STATISTICS, Scattering
+from napari_xfelsort.core.features.scattering import (
+    PARTICLE_STATISTICS,
+    SCATTERING_STATISTICS,
+    Particle,
+    Scattering,
+)
 from napari_xfelsort.core.features.settings import PIXEL_KINDS, FeatureSettings
 from napari_xfelsort.core.features.statistics import (
     INTENSITY_NAMES,
@@ -100,6 +105,10 @@ class FeatureExtractor:
         self._scattering = None
         if "scattering" in settings.kinds:
             self._scattering = Scattering(pixels, self._bins("scattering"), self.places)
+        self._particle = None
+        if "particle" in settings.kinds:
+            bins, per_photon = self._bins("particle"), settings.adu_per_photon
+            self._particle = Particle(pixels, bins, self.places, per_photon)
         self.columns: dict[str, slice] = {}
         self.n_features = 0
         for kind in settings.kinds:
@@ -218,7 +227,7 @@ class FeatureExtractor:
             divisors = np.where(good.any(axis=1), divisors, np.nan)
         if "pixels" in self.settings.kinds:
             found["pixels"] = self._of_pixels(values, good, stand_in, divisors)
-        of_all = ("intensity", "quantiles", "azimuthal", "scattering", *self._binned)
+        of_all = ("intensity", "quantiles", "azimuthal", "scattering", "particle", *self._binned)
         others = [k for k in self.settings.kinds if k in of_all]
         for kind in others:
             found[kind] = np.empty((len(raw), self._count(kind)), np.float32)
@@ -265,6 +274,8 @@ class FeatureExtractor:
             return quantile_values(data, self.settings.quantiles)
         if self._scattering is not None and kind == "scattering":
             return self._scattering.of(data)
+        if self._particle is not None and kind == "particle":
+            return self._particle.of(data)
         if kind in VECTOR_KINDS:
             assert self._around is not None
             if kind == "azimuthal":
@@ -371,6 +382,7 @@ class FeatureExtractor:
             "profile": places.profile,
             "radial": places.radial,
             "scattering": places.scattering,
+            "particle": places.scattering,
         }
         bins = known.get(kind, places.vector)
         if bins is None or bins.index.shape != self.pixels.shape:
@@ -386,6 +398,8 @@ class FeatureExtractor:
             return len(AZIMUTHAL_NAMES) * self.settings.azimuthal_groups + len(PANEL_NAMES)
         if kind == "scattering":
             return len(SCATTERING_STATISTICS) * len(self._bins(kind).positions)
+        if kind == "particle":
+            return len(PARTICLE_STATISTICS) * len(self._bins(kind).positions)
         if kind == "intensity":
             return len(INTENSITY_NAMES) + 1
         if kind == "peaks":

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.features.scattering import scattering_names
+from napari_xfelsort.core.features.scattering import particle_names, scattering_names
 from napari_xfelsort.core.features.settings import FeatureSettings
 from napari_xfelsort.core.features.statistics import INTENSITY_NAMES
 from napari_xfelsort.core.features.stored import PEAK_NAMES, RADIUS_NAME
@@ -56,6 +56,8 @@ class Described(NamedTuple):
             return azimuthal_names(starts, self._ring_unit)
         if self.kind == "scattering":
             return scattering_names(self.positions, self._ring_unit)
+        if self.kind == "particle":
+            return particle_names(self.positions, self._ring_unit)
         if self.kind == "intensity":
             return [*INTENSITY_NAMES, f"fraction above {settings.above:g}"]
         if self.kind == "quantiles":
@@ -75,7 +77,7 @@ class Described(NamedTuple):
         if self.kind in ("radial", "ring_vector"):
             units = {"fraction": "", "variance": f"({value})^2"}
             return [units.get(s, value) for s in self._ring_statistics for _ in self.positions]
-        if self.kind == "azimuthal":
+        if self.kind in ("azimuthal", "particle"):
             return [""] * len(self.names())
         if self.kind == "scattering":
             n = len(self.positions)

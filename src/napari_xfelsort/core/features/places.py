@@ -31,7 +31,9 @@ _BINNED = ("profile", "radial", "vector", "scattering")
 #: Kinds of features of the rings of ``vector``.
 VECTOR_KINDS = ("ring_vector", "azimuthal")
 #: Kinds of features that need rings.
-RING_KINDS = ("radial", *VECTOR_KINDS, "scattering")
+RING_KINDS = ("radial", *VECTOR_KINDS, "scattering", "particle")
+#: Kinds of features of the rings of ``scattering``.
+SCATTERING_KINDS = ("scattering", "particle")
 #: Panels that stand for themselves; fewer are cut into blocks.
 _MANY_PANELS, _BLOCKS = 8, 4
 
@@ -86,7 +88,7 @@ class FeaturePlaces:
         For these, the sector of one degree about the beam, and the panel (or block of a
         large one) of each pixel; -1 for none.
     scattering : PixelBins, optional
-        Rings of scattering features, which need sectors too.
+        Rings of scattering and particle features, which need sectors too.
     """
 
     profile: PixelBins | None = None
@@ -184,19 +186,19 @@ def find_places(
             raise RegionError("Rings around the beam need a geometry; give one.")
         beam = (photon_energy, camera_length)
         whole = region.resolve(raw_shape, geometry, *beam)
-        away = _distances(settings.radial_axis, geometry, *beam)[whole.window]
+        away = distances(settings.radial_axis, geometry, *beam)[whole.window]
         if "radial" in settings.kinds:
             radial = _rings(away, whole, settings.radial_bins).inside(pixels)
         if set(settings.kinds) & set(VECTOR_KINDS):
             vector = _rings(away, whole, settings.vector_rings).inside(pixels)
             cell = _panel_cells(geometry, raw_shape)[pixels.window]
-        if "scattering" in settings.kinds:
+        if set(settings.kinds) & set(SCATTERING_KINDS):
             scattering = _rings(away, whole, settings.scattering_rings).inside(pixels)
         if vector is not None or scattering is not None:
             x, y, _ = (place[pixels.window] for place in geometry.positions())
             sector = sector_numbers(y, x)
     if "peaks" in settings.kinds and geometry is not None:
-        radius = _distances("pixels", geometry)[pixels.window].astype(np.float32)
+        radius = distances("pixels", geometry)[pixels.window].astype(np.float32)
     return FeaturePlaces(profile, radial, radius, vector, sector, cell, scattering)
 
 
@@ -210,12 +212,19 @@ def _profile(
     return PixelBins(projection.point_of_pixel(), projection.positions)
 
 
-def _distances(
+def distances(
     unit: str,
     geometry: Geometry,
     photon_energy: float = math.nan,
     camera_length: float = math.nan,
 ) -> NDArray[np.float64]:
+    """How far from the beam each raw pixel is, in pixels or in q (1/angstrom).
+
+    Raises
+    ------
+    RegionError
+        If q is asked for and is not known.
+    """
     if unit == "pixels":
         x, y, _ = geometry.positions()
         return np.asarray(np.hypot(x, y) / geometry.pixel_size, np.float64)

@@ -19,11 +19,11 @@ from napari_xfelsort.core.settings import Settings, setting
 
 #: What a feature can be, in the order of the documentation.
 KINDS = (
-    *("pixels", "profile", "radial", "ring_vector", "azimuthal", "scattering"),
+    *("pixels", "profile", "radial", "ring_vector", "azimuthal", "scattering", "particle"),
     *("intensity", "quantiles", "peaks", "metadata"),
 )
 #: Kinds whose features belong to pixels, so that they can be drawn on the detector.
-PIXEL_KINDS = ("pixels", "profile", "radial", "ring_vector", "scattering")
+PIXEL_KINDS = ("pixels", "profile", "radial", "ring_vector", "scattering", "particle")
 #: Kinds that are stored with an event; no frame is read for them.
 STORED_KINDS = ("peaks", "metadata")
 RADIAL_STATISTICS = (
@@ -61,6 +61,9 @@ class FeatureSettings(Settings):
     scattering  of each of ``scattering_rings`` rings the logarithm of the mean v by that of
                 all v, the variance of the v by their mean, and the standard deviation of the
                 mean v in twelve directions by their mean: for single particles
+    particle    the like of each of ``scattering_rings`` rings, of photons (v divided by
+                ``adu_per_photon``), without the background and what counting scatters: made
+                to stay the same when brightness and background change
     intensity   of all v: mean m, standard deviation s = sqrt(mean((v - m)^2)), minimum,
                 maximum (ADU), skewness mean((v - m)^3) / s^3, excess kurtosis
                 mean((v - m)^4) / s^4 - 3 (both 0 where s is), fraction of v > ``above``
@@ -126,7 +129,13 @@ class FeatureSettings(Settings):
         10, "groups of rings that azimuthal features are taken of", minimum=1, maximum=1000
     )
     scattering_rings: int = setting(
-        36, "rings that scattering features are taken of", minimum=1, maximum=_MOST_BINS
+        36,
+        "rings that scattering and particle features are taken of",
+        minimum=1,
+        maximum=_MOST_BINS,
+    )
+    adu_per_photon: float = setting(
+        1.0, "what a photon counts, for particle features", unit="ADU", minimum=1e-9, maximum=1e9
     )
     above: float = setting(
         0.0, "value, after dividing, that fractions are counted above", unit="ADU"

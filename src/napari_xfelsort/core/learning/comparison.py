@@ -20,7 +20,7 @@ from napari_xfelsort.core.learning.intervals import (
 from napari_xfelsort.core.learning.judging import Judged, judged_of
 from napari_xfelsort.core.learning.model_text import interval_text
 from napari_xfelsort.core.metrics import table_text
-from napari_xfelsort.core.train_settings import MODELS, TrainSettings
+from napari_xfelsort.core.train_settings import ALGORITHMS, TrainSettings
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.features import Progress
@@ -115,7 +115,7 @@ def compare(
     labels: Labels,
     settings: TrainSettings | None = None,
     region: Region | str | None = None,
-    models: Sequence[str] = MODELS,
+    models: Sequence[str] = ALGORITHMS,
     progress: Progress | None = None,
     fit_progress: Progress | None = None,
 ) -> Comparison:
@@ -151,7 +151,7 @@ def compare(
 def compare_prepared(
     prepared: Prepared,
     settings: TrainSettings,
-    models: Sequence[str] = MODELS,
+    models: Sequence[str] = ALGORITHMS,
     fit_progress: Progress | None = None,
 ) -> Comparison:
     """Train every model on features that were read before; see `compare`."""
@@ -181,7 +181,7 @@ def compare_prepared(
     return _compared(trained)
 
 
-def comparison_fits(settings: TrainSettings, models: Sequence[str] = MODELS) -> int:
+def comparison_fits(settings: TrainSettings, models: Sequence[str] = ALGORITHMS) -> int:
     """How many fits a comparison takes at most.
 
     Raises

@@ -26,6 +26,7 @@ _GRIDS: dict[str, dict[str, Grid]] = {
         "linear_svm": {"C": (1e-4, 1e-3, 1e-2, 0.1, 1.0)},
         "naive_bayes": {"var_smoothing": (1e-9, 1e-5, 1e-3, 0.1)},
         "gradient_boosting": {"learning_rate": (0.05, 0.1), "max_leaf_nodes": (8, 31)},
+        "spi": {"learning_rate": (0.05, 0.1), "max_leaf_nodes": (4, 8)},
     },
     "padt": {
         "logistic_regression": {

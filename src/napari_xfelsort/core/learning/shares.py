@@ -65,6 +65,7 @@ def fit_share(
     class_names: tuple[str, ...],
     positive: str | None,
     progress: Progress | None = None,
+    copies: NDArray[np.float32] | None = None,
 ) -> Fitted:
     """Search, cross-validate, calibrate, choose the threshold, and fit.
 
@@ -82,9 +83,12 @@ def fit_share(
         Of two classes the one that the threshold is about.
     progress : callable, optional
         Called with fits done and fits in all; may raise to stop.
+    copies : ndarray of float32, shape (events, copies, features), optional
+        Of these events, to fit with. What is left out in cross-validation is left out with
+        its copies, and only events themselves are asked for.
     """
     notes: list[str] = []
-    share = Share(matrix, classes, np.zeros(len(classes), np.int64))
+    share = Share(matrix, classes, np.zeros(len(classes), np.int64), copies)
     if settings.search != "none" or settings.needs_out_of_fold:
         folds, notes = make_folds(classes, groups, settings.folds, settings.seed)
         share = share._replace(folds=folds)
@@ -104,8 +108,9 @@ def fit_share(
     if settings.needs_out_of_fold:
         judged = _judged(probabilities, classes, class_names, rule)
     begin = time.perf_counter()
-    estimator = make_estimator(settings, classes, parameters)
-    notes = [*notes, *fit(estimator, matrix, classes)]
+    rows, theirs = share.training(np.ones(len(classes), bool))
+    estimator = make_estimator(settings, theirs, parameters)
+    notes = [*notes, *fit(estimator, rows, theirs)]
     seconds = time.perf_counter() - begin
     count(1)
     return Fitted(estimator, parameters, calibration, rule, search, judged, notes, seconds)

@@ -17,6 +17,7 @@ from napari_xfelsort.core.estimators import class_scores, fit, make_estimator
 from napari_xfelsort.core.learning.calibration import Calibration, fit_calibration
 from napari_xfelsort.core.learning.grids import candidates
 from napari_xfelsort.core.learning.intervals import macro_f1
+from napari_xfelsort.core.learning.varied import Rows, with_copies
 from napari_xfelsort.core.train_settings import TrainSettings
 
 #: Rows of the table of a search that are kept, the best first.
@@ -34,11 +35,19 @@ class Share(NamedTuple):
     matrix : ndarray of float32, shape (events, features)
     classes, folds : ndarray of int, shape (events,)
         Class and part of each event.
+    copies : ndarray of float32, shape (events, copies, features), optional
+        Features of copies of the events, to fit with: see `with_copies`.
     """
 
     matrix: NDArray[np.float32]
     classes: NDArray[np.int64]
     folds: NDArray[np.int64]
+    copies: NDArray[np.float32] | None = None
+
+    def training(self, rows: NDArray[np.bool_]) -> Rows:
+        """Features and classes to fit with, of some events and their copies."""
+        copies = None if self.copies is None else self.copies[rows]
+        return with_copies(self.matrix[rows], self.classes[rows], copies)
 
     @property
     def n_classes(self) -> int:
@@ -88,8 +97,9 @@ def _tried(
     for fold in np.unique(share.folds):
         rest = share.folds != fold
         try:
-            estimator = make_estimator(settings, share.classes[rest], parameters)
-            notes = fit(estimator, share.matrix[rest], share.classes[rest])
+            matrix, classes = share.training(rest)
+            estimator = make_estimator(settings, classes, parameters)
+            notes = fit(estimator, matrix, classes)
         except (TrainingError, ValueError) as error:
             tick(len(np.unique(share.folds)) - len(scores))
             return {"parameters": parameters, "score": None, "sd": None, "note": str(error)}
@@ -136,8 +146,9 @@ def out_of_fold(
     probabilities = np.full((len(share.classes), n_classes), np.nan)
     for fold in np.unique(share.folds):
         rest = share.folds != fold
-        estimator = make_estimator(settings, share.classes[rest], parameters)
-        fit(estimator, share.matrix[rest], share.classes[rest])
+        matrix, classes = share.training(rest)
+        estimator = make_estimator(settings, classes, parameters)
+        fit(estimator, matrix, classes)
         scores[~rest] = class_scores(estimator, share.matrix[~rest])
         if hasattr(estimator, "predict_proba"):
             probabilities[~rest] = estimator.predict_proba(share.matrix[~rest])
