@@ -104,10 +104,15 @@ def _summary(found: EmClasses) -> list[tuple[str, object]]:
 
 def keep(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of spi classes.")],
-    numbers: Annotated[
-        str, typer.Option("--classes", metavar="NUMBERS", help="Classes to keep: 3,7 or 0:4.")
-    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="List to write.")],
+    numbers: Annotated[
+        str | None,
+        typer.Option("--classes", metavar="NUMBERS", help="Classes to keep: 3,7 or 0:4."),
+    ] = None,
+    anisotropy: Annotated[
+        float | None,
+        typer.Option(min=0, help="Keep the classes of less anisotropy, instead of --classes."),
+    ] = None,
     least: Annotated[
         float | None,
         typer.Option(
@@ -132,10 +137,16 @@ def keep(
     from napari_xfelsort.core.spi.selections import Selection
 
     refuse_existing(out, overwrite)
+    if (numbers is None) == (anisotropy is None):
+        raise SettingsError("Give either --classes or --anisotropy: which classes to keep.")
     if of is not None and least is not None:
         raise SettingsError("--least and --of cannot go together: --of asks all runs.")
     found = read_classes(folder)
-    chosen = class_numbers(numbers, len(found))
+    if numbers is not None:
+        chosen = class_numbers(numbers, len(found))
+    else:
+        assert anisotropy is not None
+        chosen = found.round_classes(anisotropy)
     if of is None:
         kept = found.selection("kept", found.kept(chosen, least))
     else:

@@ -69,6 +69,9 @@ def test_classes_are_written_and_chosen_from(cli, simulated):
     out = {f"out/run0001.cxi //{n}" for n in np.flatnonzero(found.rejected([0]))}
     truth = {str(Path(line.split()[0]).name) + " " + line.split()[1] for line in lines(single)}
     kept = {str(Path(line.split()[0]).name) + " " + line.split()[1] for line in lines("less.lst")}
+    round_ones = cli("spi", "keep", "em", "--anisotropy", "1e9", "-o", "all.lst")
+    assert round_ones.exit_code == 0, round_ones.output
+    assert len(lines("all.lst")) == 16
     assert kept == truth - {line.removeprefix("out/") for line in out}
 
 
@@ -97,6 +100,7 @@ def test_nothing_is_replaced_unless_asked(cli, simulated):
         (("classes", "out/run0001.cxi", "-o", "em", *FEW, "--keep", "7"), "names no class"),
         (("classes", "out/run0001.cxi", "-o", "em", "--keep", "a"), "names no classes"),
         (("keep", "none", "--classes", "0", "-o", "x.lst"), "has no classes"),
+        (("keep", "none", "-o", "x.lst"), "either --classes or --anisotropy"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence(cli, simulated, command, sentence):

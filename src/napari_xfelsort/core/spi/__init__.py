@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from napari_xfelsort.core.spi.comparing import SelectionComparison, compare_selections
+from napari_xfelsort.core.spi.em_classes import EmClasses, find_classes
+from napari_xfelsort.core.spi.em_settings import EmSettings
 from napari_xfelsort.core.spi.hand_over import HandOver, HandOverSettings, hand_over
 from napari_xfelsort.core.spi.psd import (
     Contrast,
@@ -19,6 +21,8 @@ from napari_xfelsort.core.spi.sizing import Sizer, Sizes
 
 __all__ = [
     "Contrast",
+    "EmClasses",
+    "EmSettings",
     "HandOver",
     "HandOverSettings",
     "Psd",
@@ -33,6 +37,7 @@ __all__ = [
     "background_level",
     "compare_selections",
     "contrast",
+    "find_classes",
     "find_sizes",
     "hand_over",
     "iou_table",

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
+#: Anisotropy below which a class may well have single particles.
+ROUND = 0.25
+
 
 @dataclass(frozen=True, eq=False)
 class EmClasses:
@@ -104,6 +107,12 @@ class EmClasses:
     def symmetry(self) -> Symmetry:
         """How symmetric the averages are."""
         return symmetry_of(self.models)
+
+    def round_classes(self, limit: float = ROUND) -> list[int]:
+        """Classes with events whose averages have less anisotropy; see `Symmetry`."""
+        with np.errstate(invalid="ignore"):
+            chosen = (self.symmetry.anisotropy < limit) & (self.counts > 0)
+        return [int(k) for k in np.flatnonzero(chosen)]
 
     def votes(self, classes: Iterable[int]) -> NDArray[np.float64]:
         """Share of the runs that would keep an event when some classes are kept; (events,).
