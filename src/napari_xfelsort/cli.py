@@ -13,6 +13,7 @@ import typer
 from napari_xfelsort import (
     __version__,
     _cli_anomalies,
+    _cli_beam,
     _cli_center,
     _cli_demo,
     _cli_export,
@@ -54,6 +55,7 @@ app.command()(_cli_mask_convert.mask_convert)
 app.command()(_cli_train.train)
 app.command()(_cli_models.models)
 app.command()(_cli_peaks.peaks)
+app.command(cls=_cli_beam.BeamCommand)(_cli_beam.beam)
 app.command()(_cli_sort.sort)
 app.command()(_cli_export.export)
 app.command()(_cli_demo.demo)

@@ -1,0 +1,162 @@
+"""The cascade over a run: hit or blank, photon energy, camera length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from napari_xfelsort.core.beam.cells import CellCounts, CellLayout, summed
+from napari_xfelsort.core.beam.estimate import (
+    BeamEstimate,
+    contradiction,
+    estimate_beam,
+    nothing,
+)
+from napari_xfelsort.core.beam.run_beam import RunBeam
+from napari_xfelsort.core.beam.settings import BeamSettings
+from napari_xfelsort.core.block_reader import BlockReader
+from napari_xfelsort.core.errors import GeometryError, SettingsError
+from napari_xfelsort.core.peaks.finding import PeakFinder
+from napari_xfelsort.core.peaks.peak_list import PeakList
+from napari_xfelsort.core.peaks.running import gathered
+from napari_xfelsort.core.peaks.settings import PeakSettings
+from napari_xfelsort.core.readout import known_beam
+from napari_xfelsort.core.region import Region
+from napari_xfelsort.core.stack import EventBlock, EventStack
+
+#: Told the number of events done and of all.
+Progress = Callable[[int, int], None]
+
+
+class EventBeam:
+    """Photons and peaks of the events of a stack.
+
+    Parameters
+    ----------
+    stack : EventStack
+        The run; its masks are used.
+    peaks : PeakSettings, optional
+        How peaks are found; the finder's defaults if omitted.
+
+    Raises
+    ------
+    GeometryError
+        If there is no geometry, or none with which peaks can be found.
+    """
+
+    def __init__(self, stack: EventStack, peaks: PeakSettings | None = None) -> None:
+        if stack.geometry is None:
+            raise GeometryError(
+                "Photon energy and camera length need a geometry: where the pixels are from the "
+                "beam. Give a CrystFEL geometry."
+            )
+        self.stack = stack
+        self.peak_settings = peaks or PeakSettings()
+        self.layout = CellLayout(stack.geometry)
+        self._finder = PeakFinder(stack.raw_shape, stack.geometry, self.peak_settings)
+        whole = Region.raw_window([slice(0, n) for n in stack.raw_shape])
+        self._reader = BlockReader(stack, whole.resolve(stack.raw_shape, stack.geometry))
+
+    def look(self, i: int, peaks: bool = True) -> EventLook:
+        """Photons and, if wanted, peaks of one event, by its position in the stack."""
+        source, index = self.stack.locate(i)
+        read = self._reader.read(EventBlock(source, np.array([index]), np.array([i])))
+        if read.failed:
+            return EventLook(None, read.failed[0])
+        bad = None if read.bad is None else read.bad[0]
+        frame = read.frames[0]
+        found: PeakList | str = ""
+        if peaks:
+            found = self._finder.find(frame, bad, *known_beam(self.stack, i))
+        return EventLook(self.layout.count(frame, bad), found)
+
+
+class EventLook(NamedTuple):
+    """What was seen of an event.
+
+    Attributes
+    ----------
+    counts : CellCounts or None
+        Photons in cells; None if it could not be read.
+    peaks : PeakList or str
+        Peaks, or why it could not be read; empty if they were not looked for.
+    """
+
+    counts: CellCounts | None
+    peaks: PeakList | str
+
+
+def find_beam(
+    stack: EventStack,
+    settings: BeamSettings | None = None,
+    peaks: PeakSettings | None = None,
+    *,
+    together: int = 1,
+    progress: Progress | None = None,
+) -> RunBeam:
+    """The cascade: is it a hit, which photon energy, which camera length.
+
+    Blanks scatter as hits do, so that energy and length are told of them, too.
+
+    Parameters
+    ----------
+    stack : EventStack
+        The run, with its geometry; masks of its files, its geometry and its user are used.
+    settings : BeamSettings, optional
+        Where energy and length may lie, what is known of them, what scatters.
+    peaks : PeakSettings, optional
+        How peaks are found, and how many make a hit.
+    together : int
+        Neighbouring events that are taken together for energy and length; 0 takes all.
+    progress : callable, optional
+        Called with events done and events in all; may raise to stop.
+
+    Returns
+    -------
+    RunBeam
+        Every event of the stack once, in its order, and all of them together.
+
+    Raises
+    ------
+    GeometryError
+        If there is no geometry.
+    SettingsError
+        If ``together`` is negative.
+    """
+    if together < 0:
+        raise SettingsError(f"together is {together} but must be at least 0.")
+    settings = settings or BeamSettings()
+    work = EventBeam(stack, peaks)
+    n = len(stack)
+    size = together or n
+    estimates: list[BeamEstimate] = []
+    pools: list[CellCounts] = []
+    found: dict[int, PeakList | str] = {}
+    for start in range(0, n, size):
+        looks = []
+        for i in range(start, min(start + size, n)):
+            look = work.look(i)
+            found[i] = look.peaks
+            looks.append(look)
+            if progress is not None:
+                progress(i + 1, n)
+        counts = [look.counts for look in looks if look.counts is not None]
+        pools += [summed(counts)] if counts else []
+        estimates += _of_events(looks, counts, settings)
+    told = gathered(stack, work.peak_settings, found)
+    overall = nothing("no event could be read")
+    if pools:
+        overall = estimate_beam(summed(pools), settings)
+    warnings = [contradiction(e, *known_beam(stack, i)) for i, e in enumerate(estimates)]
+    return RunBeam(told, settings, estimates, warnings, overall)
+
+
+def _of_events(
+    looks: list[EventLook], counts: list[CellCounts], settings: BeamSettings
+) -> list[BeamEstimate]:
+    """Estimates of events that are taken together."""
+    unread = nothing("the event could not be read")
+    shared = estimate_beam(summed(counts), settings) if counts else unread
+    return [unread if look.counts is None else shared for look in looks]
