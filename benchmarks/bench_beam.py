@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_xfelsort.core.beam import BeamEstimate, BeamSettings, CellLayout, estimate_beam, summed
+from napari_xfelsort.core.beam import BeamEstimate, BeamSettings, CellLayout, estimate_beam
 from napari_xfelsort.core.simulate.frames import HC
 from napari_xfelsort.core.simulate.sfx import SfxMaker, SfxSimulationSettings
 
@@ -91,7 +91,7 @@ def simulated(flux: float, n: int, together: int, settings: BeamSettings, seed: 
         )
         maker = SfxMaker(of_run)
         counts = [layout.count(maker.event(i).frame, bad) for i in range(together)]
-        several.add(estimate_beam(summed(counts), settings), energy, 1e-3 * length)
+        several.add(estimate_beam(counts, settings), energy, 1e-3 * length)
     print(f"{flux:.0e}  {together:2d} frames       {several.told()}", flush=True)
 
 
@@ -117,7 +117,7 @@ def reference(folder: Path, settings: BeamSettings) -> None:
                 ("energy known", dataclasses.replace(settings, known_energy=energy)),
                 ("length known", dataclasses.replace(settings, known_length=1e3 * length)),
             ):
-                print(f"    {told}: {estimate_beam(summed(own), given).told()}", flush=True)
+                print(f"    {told}: {estimate_beam(own, given).told()}", flush=True)
 
 
 def _labels(path: Path) -> tuple[Any, Any]:

@@ -17,7 +17,6 @@ from napari_xfelsort.core.beam import (
     contradiction,
     estimate_beam,
     find_beam,
-    summed,
 )
 from napari_xfelsort.core.beam.cells import CellPlaces
 from napari_xfelsort.core.beam.scattering import curves, shapes, two_theta
@@ -143,7 +142,7 @@ def test_the_simulator_of_panels_agrees():
     counts = [layout.count(maker.event(i).frame, bad) for i in range(2)]
     for each in counts:
         is_right(estimate_beam(each), 9300.0, 0.130)
-    both = estimate_beam(summed(counts))
+    both = estimate_beam(counts)
     is_right(both, 9300.0, 0.130, 5.0)
     assert both.events == 2
     assert both.energy_error < 0.03 * 9300

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_xfelsort.core.beam.cells import CellCounts
 from napari_xfelsort.core.beam.settings import BeamSettings
 
 if TYPE_CHECKING:
-    from napari_xfelsort.core.beam.cells import CellCounts
     from napari_xfelsort.core.beam.fitting import Fit
 
 Floats = NDArray[np.float64]
@@ -111,13 +112,15 @@ def nothing(reason: str, photons: float = 0.0, events: int = 1) -> BeamEstimate:
     return BeamEstimate(math.nan, math.nan, unknown, False, False, reason, photons, events=events)
 
 
-def estimate_beam(counts: CellCounts, settings: BeamSettings | None = None) -> BeamEstimate:
+def estimate_beam(
+    counts: CellCounts | Sequence[CellCounts], settings: BeamSettings | None = None
+) -> BeamEstimate:
     """Photon energy and camera length from photons in cells.
 
     Parameters
     ----------
-    counts : CellCounts
-        Of one frame, or of several together.
+    counts : CellCounts or sequence of CellCounts
+        Of one frame, or of several with the same energy and length.
     settings : BeamSettings, optional
         Where they may lie, and what is known already.
 
@@ -129,18 +132,24 @@ def estimate_beam(counts: CellCounts, settings: BeamSettings | None = None) -> B
     from napari_xfelsort.core.beam.fitting import best_fit
 
     settings = settings or BeamSettings()
-    photons = counts.total
-    if (counts.exposure > 0).sum() < _FEWEST_CELLS:
-        return nothing("too few pixels can be used", photons, counts.events)
+    frames = [counts] if isinstance(counts, CellCounts) else list(counts)
+    photons, events = sum(each.total for each in frames), sum(each.events for each in frames)
+    usable = [each for each in frames if (each.exposure > 0).sum() >= _FEWEST_CELLS]
+    if not usable:
+        return nothing("too few pixels can be used", photons, events)
     if not photons >= settings.fewest_photons:
         reason = f"only {max(photons, 0.0):.0f} photons were counted"
-        return nothing(reason, photons, counts.events)
-    fit = best_fit(counts, settings)
-    return _judged(fit, counts, settings)
+        return nothing(reason, photons, events)
+    lit = [each for each in usable if each.total > 0] or usable[:1]
+    fit = best_fit(lit, settings)
+    share = sum(p.cells.exposure.sum() for p in fit.parts) / sum(e.exposure.sum() for e in lit)
+    return _judged(fit, float(share), photons, events, settings)
 
 
-def _judged(fit: Fit, counts: CellCounts, settings: BeamSettings) -> BeamEstimate:
-    photons = counts.total
+def _judged(
+    fit: Fit, share: float, photons: float, events: int, settings: BeamSettings
+) -> BeamEstimate:
+    amounts = np.sum([part.amounts for part in fit.parts], axis=0)
     made = BeamEstimate(
         fit.energy,
         fit.length,
@@ -149,20 +158,19 @@ def _judged(fit: Fit, counts: CellCounts, settings: BeamSettings) -> BeamEstimat
         True,
         "",
         photons,
-        float(fit.amounts[0] / max(fit.amounts.sum(), 1e-300)),
-        fit.misfit,
-        counts.events,
+        float(amounts[0] / max(amounts.sum(), 1e-300)),
+        float(np.mean([part.misfit for part in fit.parts])),
+        events,
     )
-    share = float(fit.used.exposure.sum() / counts.exposure.sum())
     off = _off_share(fit)
     if off > _ELSE or share < _LEAST_USED:
         found = nothing(
             "the scattering is not that of water and gas "
             f"(off by {off:.0%}, {share:.0%} of the pixels go together)",
             photons,
-            counts.events,
+            events,
         )
-        return dataclasses.replace(found, misfit=fit.misfit)
+        return dataclasses.replace(found, misfit=made.misfit)
     energy, length = made.energy_error / made.energy, made.length_error / made.length
     limits = (
         (fit.energy, settings.photon_energy_range, settings.known_energy),
@@ -189,9 +197,9 @@ def _judged(fit: Fit, counts: CellCounts, settings: BeamSettings) -> BeamEstimat
 
 def _off_share(fit: Fit) -> float:
     """By which share cells are off, beyond the noise of photons."""
-    expected = fit.expected(fit.used.places, fit.used.exposure)
-    excess = (fit.used.photons - expected) ** 2 - expected
-    return math.sqrt(max(0.0, float(excess.sum())) / max(float((expected**2).sum()), 1e-300))
+    excess = sum(((p.cells.photons - p.expected) ** 2 - p.expected).sum() for p in fit.parts)
+    due = sum((p.expected**2).sum() for p in fit.parts)
+    return math.sqrt(max(0.0, float(excess)) / max(float(due), 1e-300))
 
 
 def contradiction(

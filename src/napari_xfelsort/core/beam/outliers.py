@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.beam.cells import SECTORS, CellCounts, sums
-
-if TYPE_CHECKING:
-    from napari_xfelsort.core.beam.fitting import Fit
 
 Floats = NDArray[np.float64]
 
@@ -26,21 +21,20 @@ _ZONES = (1, 3, 12, 60)
 _INNER, _MUCH = 0.35, 0.15
 
 
-def off_cells(counts: CellCounts, fit: Fit) -> NDArray[np.bool_]:
+def off_cells(counts: CellCounts, due: Floats) -> NDArray[np.bool_]:
     """Cells in rings, or in sectors of zones, that are not as the fit expects.
 
     Parameters
     ----------
     counts : CellCounts
         Of which those with exposure were fitted.
-    fit : Fit
-        What they gave.
+    due : ndarray, shape (cells,)
+        Photons that the fit expects.
 
     Returns
     -------
     ndarray of bool, shape (cells,)
     """
-    due = np.maximum(fit.expected(counts.places, counts.exposure), 1e-12)
     off = np.zeros(len(due), bool)
     ring, sector = counts.places.ring, counts.places.sector
     n_rings = int(ring.max()) + 1

@@ -30,6 +30,11 @@ from napari_xfelsort.core.stack import EventBlock, EventStack
 Progress = Callable[[int, int], None]
 
 
+#: Frames that share energy and length, but nothing else, at most, and of more those that are
+#: added up at once.
+_MOST_FRAMES, _ADDED = 48, 8
+
+
 class EventBeam:
     """Photons and peaks of the events of a stack.
 
@@ -71,6 +76,15 @@ class EventBeam:
         if peaks:
             found = self._finder.find(frame, bad, *known_beam(self.stack, i))
         return EventLook(self.layout.count(frame, bad), found)
+
+
+def few_frames(counts: list[CellCounts]) -> list[CellCounts]:
+    """At most so many frames as are climbed together: the faintest of more are added up."""
+    counts = sorted(counts, key=lambda each: each.total)
+    while len(counts) > _MOST_FRAMES:
+        faint, counts = counts[:_ADDED], counts[_ADDED:]
+        counts = sorted([*counts, summed(faint)], key=lambda each: each.total)
+    return counts
 
 
 class EventLook(NamedTuple):
@@ -143,12 +157,12 @@ def find_beam(
             if progress is not None:
                 progress(i + 1, n)
         counts = [look.counts for look in looks if look.counts is not None]
-        pools += [summed(counts)] if counts else []
+        pools = few_frames(pools + counts)
         estimates += _of_events(looks, counts, settings)
     told = gathered(stack, work.peak_settings, found)
     overall = nothing("no event could be read")
     if pools:
-        overall = estimate_beam(summed(pools), settings)
+        overall = estimate_beam(pools, settings)
     warnings = [contradiction(e, *known_beam(stack, i)) for i, e in enumerate(estimates)]
     return RunBeam(told, settings, estimates, warnings, overall)
 
@@ -158,5 +172,5 @@ def _of_events(
 ) -> list[BeamEstimate]:
     """Estimates of events that are taken together."""
     unread = nothing("the event could not be read")
-    shared = estimate_beam(summed(counts), settings) if counts else unread
+    shared = estimate_beam(few_frames(counts), settings) if counts else unread
     return [unread if look.counts is None else shared for look in looks]
