@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from napari_xfelsort.core.anomalies import attribution
-from napari_xfelsort.core.anomalies.attribution import RINGS, attribute
+from napari_xfelsort.core.anomalies import attribution, default_model
+from napari_xfelsort.core.anomalies.attribution import attribute
 from napari_xfelsort.core.anomalies.frame_features import frame_features, grey_ring_vector
 from napari_xfelsort.core.anomalies.residuals import Optics
 from napari_xfelsort.core.anomalies.training import AnomalyModel
@@ -156,10 +156,10 @@ def test_pixels_without_a_value_have_none():
     assert np.array_equal(np.isnan(found.heat), bad | np.isnan(given))
     low, high = found.strongest
     assert low - 1 < RADIUS < high + 1
-    assert len(found.rings) == RINGS
-    assert len(found.edges) == RINGS + 1
-    assert found.edges[0] == pytest.approx(0, abs=1)
-    assert found.edges[-1] == pytest.approx(radius().max(), rel=1e-3)
+    assert found.edges.shape == (len(found.rings), 2)
+    assert (found.edges[:, 0] >= 0).all()
+    assert (found.edges[:, 0] < found.edges[:, 1]).all()
+    assert found.edges.max() <= radius().max() + 1e-3
 
 
 def test_equal_seeds_give_equal_maps_and_the_frame_stays():
@@ -193,11 +193,48 @@ def test_progress_is_told_and_can_stop_it():
 def test_the_numbers_of_real_models_show_it_too(monkeypatch):
     monkeypatch.setattr(attribution, "frame_features", frame_features)
     names = tuple(frame_features(frame(), CENTER))
-    model = model_of(names, ice_ring=("narrow rise of ring median", 0.4, 0.08))
+    model = model_of(names, ice_ring=("wide rise of ring median", 0.7, 0.08))
     part = frame(ring=1.5, at=18.0)[28:92, 38:102]
     found = attribute(model, part, "ice_ring", (32.0, 32.0))
     low, high = found.strongest
     assert low - 2 < 18 < high + 2
+
+
+@pytest.mark.parametrize("contrast", [1.0, 6.0])
+def test_the_default_model_shows_rings_of_ice_however_strong(monkeypatch, contrast):
+    monkeypatch.setattr(attribution, "frame_features", frame_features)
+    monkeypatch.setattr(attribution, "_DIVISIONS", 0)  # quicker, of parts that are not asked for
+    shape, center, optics = (192, 192), (90.0, 101.0), Optics(1.0, 190.0)
+    r = radius(shape, center)
+    # Bragg: where rings of 3.90, 2.25 and 1.92 angstrom are.
+    spacings = np.array([3.90, 2.25, 1.92])
+    at = optics.distance * np.tan(2 * np.arcsin(optics.wavelength / (2 * spacings)))
+    level = 600 * np.exp(-r / 35) + 60
+    rings = [
+        h * np.exp(-0.5 * ((r - a) / 1.2) ** 2) for h, a in zip((1, 0.5, 0.2), at, strict=True)
+    ]
+    frame_ = np.random.default_rng(5).poisson(level * (1 + contrast * sum(rings)))
+    found = attribute(default_model(), frame_, "ice_ring", center, optics=optics)
+    low, high = found.strongest
+    assert low - 1 < at[0] < high + 1
+    assert high - low < 15
+    profile = [found.heat[np.abs(r - each) < 1].mean() for each in np.arange(5, 85)]
+    assert abs(5 + np.argmax(profile) - at[0]) < 3
+    beside = np.abs(r[..., None] - at).min(axis=-1) > 8
+    assert np.abs(found.heat[beside]).mean() < 0.2 * max(profile)
+
+
+def test_only_what_rises_is_a_ring():
+    for seed in range(3):
+        none = attribute(RING_MODEL, frame(seed), "ice_ring", CENTER)
+        assert none.edges.shape == (len(none.rings), 2)
+        assert not (none.edges[:, 0] < 55).any()  # of the corners there are few pixels
+    found = attribute(
+        RING_MODEL, frame(ring=1.5) + frame(1, ring=1.5, at=52.0), "ice_ring", CENTER
+    )
+    inside = [(found.edges[:, 0] < at) & (at < found.edges[:, 1]) for at in (RADIUS, 52.0)]
+    assert all(each.any() for each in inside)
+    assert found.edges[:, 1].max() <= radius().max() + 1
 
 
 def test_models_of_ring_vectors_are_asked_in_their_way():

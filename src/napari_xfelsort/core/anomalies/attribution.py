@@ -1,9 +1,11 @@
 """Where on a frame a model sees an anomaly: what changes when rings or parts are smoothed.
 
-A part of the frame is replaced by what is usual at its radius, and the model asked again;
-and the other way round, the part alone is kept of a frame that is otherwise smooth. Both are
-needed: one of two rings of ice may be taken away without the frame being free of ice.
-(Occlusion after Zeiler & Fergus, ECCV 2014, in both directions.)
+A ring that rises above the smooth background is cut down to it, or a part of the frame is
+replaced by what is usual at its radius, and the model asked again; and the other way round,
+the ring or part alone is kept. Both are needed: one of two rings of ice may be taken away
+without the frame being free of ice. (Occlusion after Zeiler & Fergus, ECCV 2014, in both
+directions.) Only rings that rise are asked for, each as a whole: what else is cut out of a
+profile leaves edges, which are like narrow rings.
 """
 
 from __future__ import annotations
@@ -16,28 +18,20 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.anomalies.frame_features import frame_features, grey_ring_vector
 from napari_xfelsort.core.anomalies.learners import FRAME_FEATURES, positive_scores
-from napari_xfelsort.core.anomalies.profile_features import above_baseline
 from napari_xfelsort.core.anomalies.residuals import Optics
+from napari_xfelsort.core.anomalies.smoothed import Frame, Smoothed, polar
 from napari_xfelsort.core.anomalies.training import AnomalyModel
 from napari_xfelsort.core.errors import ModelError, RegionError
 
 #: Told what was asked of the model and is to be; may raise to stop.
 Progress = Callable[[int, int], None]
 
-#: Bands of radius that rings are told in.
-RINGS = 24
 #: Parts at first, and how often the best are divided in four.
 _BANDS, _SECTORS, _DIVISIONS, _BEST = 3, 8, 2, 4
 _FINE = 2**_DIVISIONS
-#: Rings that say what is usual at a radius, and their least width in pixels.
-_LEVELS, _LEAST_WIDTH = 240, 1.0
-#: Rises as broad as this, in rings of that kind, are smoothed away.
-_BROAD = 21
 #: Log-odds are told within this, and what changes them by less is not looked at closer.
 _MOST, _NOTHING = 30.0, 0.05
 _UNKNOWN = Optics()
-
-Frame = NDArray[np.float32]
 
 
 class Attribution(NamedTuple):
@@ -50,10 +44,10 @@ class Attribution(NamedTuple):
     heat : ndarray of float32, shape of the frame
         Log-odds that rings and parts add to the anomaly; what speaks against it is
         negative, NaN where the frame has no value.
-    rings : ndarray, shape (RINGS,)
-        What whole rings add.
-    edges : ndarray, shape (RINGS + 1,)
-        Radii in pixels between them.
+    rings : ndarray, shape (rings,)
+        What each ring adds that rises above the smooth background; there may be none.
+    edges : ndarray, shape (rings, 2)
+        Inner and outer radius of each in pixels.
     probability : float
         Of the frame.
     smooth : float
@@ -71,10 +65,10 @@ class Attribution(NamedTuple):
     @property
     def strongest(self) -> tuple[float, float] | None:
         """Inner and outer radius of the ring that adds most; None when no ring adds any."""
-        k = int(np.argmax(self.rings))
-        if self.rings[k] <= _NOTHING:
+        if self.rings.max(initial=0) <= _NOTHING:
             return None
-        return float(self.edges[k]), float(self.edges[k + 1])
+        inner, outer = self.edges[int(np.argmax(self.rings))]
+        return float(inner), float(outer)
 
     @property
     def has_place(self) -> bool:
@@ -137,22 +131,20 @@ def attribute(
     asked = _Asked(model, model.class_names.index(class_name), center, mask, optics, progress)
     asked.more(1)
     whole = asked.of([pixels])[0]  # tells of a wrong centre or shape before anything else
-    smooth = _Smooth(pixels, center, seed)
+    smooth = Smoothed(pixels, center, seed)
     parts = _Parts(pixels, center)
     asked.more(3)
     flat, filled, clean = asked.of([smooth.flat, smooth.filled, smooth.clean])
-    rings = np.zeros(RINGS)
-    if max(abs(whole - flat), abs(filled - clean)) > _NOTHING:
-        bands = range(RINGS)
-        asked.more(2 * RINGS)
-        gone = asked.of(np.where(parts.ring == k, smooth.flat, pixels) for k in bands)
-        kept = asked.of(np.where(parts.ring == k, smooth.filled, smooth.clean) for k in bands)
-        rings = (whole - gone + kept - clean) / 2
-    heat = rings[parts.ring].astype(np.float32)
+    rises = range(len(smooth.rises))
+    asked.more(2 * len(rises))
+    gone = asked.of(smooth.without([k]) for k in rises)
+    kept = asked.of(smooth.without([j for j in rises if j != k]) for k in rises)
+    rings = (whole - gone + kept - flat) / 2
+    heat = smooth.heat(rings)
     if abs(whole - filled) > _NOTHING:
         _add_parts(heat, parts, pixels, smooth.filled, (whole, filled), asked)
     heat[~np.isfinite(pixels)] = np.nan
-    return Attribution(class_name, heat, rings, parts.edges, _share(whole), _share(clean))
+    return Attribution(class_name, heat, rings, smooth.edges, _share(whole), _share(clean))
 
 
 def _add_parts(
@@ -184,15 +176,13 @@ def _add_parts(
 
 
 class _Parts:
-    """Rings and parts that pixels are in."""
+    """Parts that pixels are in."""
 
     def __init__(self, pixels: Frame, center: tuple[float, float]) -> None:
-        away, y, x = _polar(pixels.shape, center)
+        away, y, x = polar(pixels.shape, center)
         low, high = float(away.min()), float(away.max())
         span = (high - low) or 1.0
-        self.edges = low + span * np.arange(RINGS + 1) / RINGS
         share = (away - low) / np.float32(span)
-        self.ring = np.minimum((share * RINGS).astype(np.int16), RINGS - 1)
         bands, self.around = _BANDS * _FINE, _SECTORS * _FINE
         band = np.minimum((share * bands).astype(np.int16), bands - 1)
         turn = np.arctan2(y, x) / (2 * np.pi) % 1.0
@@ -207,93 +197,6 @@ class _Parts:
         table = np.zeros(self._shape, bool)
         table[b : b + size, s : s + size] = True
         return np.asarray(table.ravel()[self._code] & self._good)
-
-
-class _Smooth:
-    """A frame with usual values.
-
-    Attributes
-    ----------
-    flat : ndarray, shape of the frame
-        Rings cut down to the smooth background, what differs within them kept.
-    filled : ndarray, same shape
-        Every pixel from somewhere at its radius, of those that are usual there.
-    clean : ndarray, same shape
-        Both.
-    """
-
-    def __init__(self, pixels: Frame, center: tuple[float, float], seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        away, _, _ = _polar(pixels.shape, center)
-        low, high = float(away.min()), float(away.max())
-        n = int(np.clip((high - low) / _LEAST_WIDTH, 4, _LEVELS))
-        ring = np.minimum(((away - low) / ((high - low) or 1.0) * n).astype(np.int16), n - 1)
-        good = np.isfinite(pixels)
-        self._number = ring[good]
-        values = pixels[good]
-        levels = _Levels(values, self._number, n)
-        usual = levels.draw(self._number, rng)
-        self._share = 1.0 / (1.0 + np.maximum(above_baseline(levels.known, _BROAD), 0.0))
-        whole_numbers = bool((values == np.rint(values)).all())
-
-        def lowered(given: Frame) -> Frame:
-            share = self._share[self._number].astype(np.float32)
-            spread = np.sqrt(share * (1 - share)) * levels.spread[self._number]
-            # Of fewer counts the noise is not less in the same measure.
-            noise = spread * rng.standard_normal(len(given))
-            found = np.where(share < 1, given * share + noise, given)
-            if whole_numbers:
-                found = np.maximum(np.rint(found), min(0.0, float(values.min())))
-            return np.asarray(found, np.float32)
-
-        def as_frame(given: Frame) -> Frame:
-            made = pixels.copy()
-            made[good] = given
-            return made
-
-        self.flat = as_frame(lowered(values))
-        self.filled = as_frame(usual)
-        self.clean = as_frame(lowered(usual))
-
-
-class _Levels:
-    """What values are usual in each ring: all but those far from the middle ones."""
-
-    def __init__(self, values: Frame, number: NDArray[np.int16], n: int) -> None:
-        order = np.lexsort((values, number))
-        self._sorted = values[order]
-        counts = np.bincount(number, minlength=n)
-        self._starts = np.cumsum(counts) - counts
-        self._seen = counts > 0
-        quarter, middle, upper = (self._at(counts, share) for share in (0.25, 0.5, 0.75))
-        sums = np.bincount(number, np.clip(values, None, upper[number]), n)
-        mean = sums / np.maximum(counts, 1)
-        # Few counts: the middle of the values is one number.
-        few = np.minimum(np.sqrt(np.maximum(mean, 0)), 1.0)
-        # Of the side that is less spread: spots, or dead pixels, are on one.
-        sides = np.minimum(upper - middle, middle - quarter) / 0.6745
-        self.spread = np.maximum(sides, np.maximum(few, 1e-6))
-        key = number.astype(np.float64)
-        usual = np.abs(values - middle[number]) <= 4 * self.spread[number]
-        usual = usual[order]
-        ranked = key[order].astype(np.int64)
-        self._n = np.maximum(np.bincount(ranked[usual], minlength=n), 1)
-        # Values are sorted, so that those that are usual lie together.
-        below = np.bincount(ranked[~usual & (self._sorted < middle[ranked])], minlength=n)
-        self._first = self._starts + below
-        places = np.arange(n)
-        level = np.where(middle > 2, middle, mean)
-        self.known = np.interp(places, places[self._seen], level[self._seen])
-
-    def draw(self, number: NDArray[np.int16], rng: np.random.Generator) -> Frame:
-        """A usual value for each pixel."""
-        at = (rng.random(len(number)) * self._n[number]).astype(np.int64)
-        return np.asarray(self._sorted[self._first[number] + at])
-
-    def _at(self, counts: NDArray[np.int64], share: float) -> NDArray[np.float64]:
-        place = self._starts + (share * np.maximum(counts - 1, 0)).astype(np.int64)
-        place = np.minimum(place, len(self._sorted) - 1)
-        return np.where(self._seen, self._sorted[place], 0.0).astype(np.float64)
 
 
 class _Asked:
@@ -343,15 +246,6 @@ class _Asked:
                 "train it again."
             )
         return row
-
-
-def _polar(
-    shape: tuple[int, ...], center: tuple[float, float]
-) -> tuple[Frame, NDArray[np.float32], NDArray[np.float32]]:
-    """Distance from the centre, and rows and columns from there."""
-    y = (np.arange(shape[0], dtype=np.float32) - np.float32(center[0]))[:, np.newaxis]
-    x = (np.arange(shape[1], dtype=np.float32) - np.float32(center[1]))[np.newaxis]
-    return np.hypot(y, x), y, x
 
 
 def _log_odds(classifier: Any, matrix: Frame) -> NDArray[np.float64]:
