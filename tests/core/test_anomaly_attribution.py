@@ -10,6 +10,7 @@ import pytest
 from napari_xfelsort.core.anomalies import attribution, default_model
 from napari_xfelsort.core.anomalies.attribution import attribute
 from napari_xfelsort.core.anomalies.frame_features import frame_features, grey_ring_vector
+from napari_xfelsort.core.anomalies.names import ANOMALIES
 from napari_xfelsort.core.anomalies.residuals import Optics
 from napari_xfelsort.core.anomalies.training import AnomalyModel
 from napari_xfelsort.core.errors import ModelError, RegionError, SettingsError
@@ -21,13 +22,16 @@ OPTICS = Optics(1.0, 130.0)
 
 
 class Sees:
-    """A classifier of one column: the further above a level, the likelier."""
+    """A classifier of one column: the further above a level, the likelier.
+
+    Classifiers are given the inverse hyperbolic sine of features.
+    """
 
     def __init__(self, column, level, scale):
         self.column, self.level, self.scale = column, level, scale
 
     def predict_proba(self, matrix):
-        odds = (matrix[:, self.column].astype(float) - self.level) / self.scale
+        odds = (np.sinh(matrix[:, self.column].astype(float)) - self.level) / self.scale
         p = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
         return np.stack([1 - p, p], axis=1)
 
@@ -200,28 +204,32 @@ def test_the_numbers_of_real_models_show_it_too(monkeypatch):
     assert low - 2 < 18 < high + 2
 
 
-@pytest.mark.parametrize("contrast", [1.0, 6.0])
-def test_the_default_model_shows_rings_of_ice_however_strong(monkeypatch, contrast):
+@pytest.mark.parametrize(("contrast", "spacings"), [(1.0, [3.90]), (6.0, [3.90, 2.25, 1.92])])
+def test_the_default_model_shows_rings_of_ice_however_strong(monkeypatch, contrast, spacings):
     monkeypatch.setattr(attribution, "frame_features", frame_features)
-    monkeypatch.setattr(attribution, "_DIVISIONS", 0)  # quicker, of parts that are not asked for
+    monkeypatch.setattr(attribution, "_DIVISIONS", 0)  # quicker: no finer parts are asked for
     shape, center, optics = (192, 192), (90.0, 101.0), Optics(1.0, 190.0)
     r = radius(shape, center)
-    # Bragg: where rings of 3.90, 2.25 and 1.92 angstrom are.
-    spacings = np.array([3.90, 2.25, 1.92])
-    at = optics.distance * np.tan(2 * np.arcsin(optics.wavelength / (2 * spacings)))
+    # Bragg: where rings of ice are.
+    at = optics.distance * np.tan(2 * np.arcsin(optics.wavelength / (2 * np.array(spacings))))
     level = 600 * np.exp(-r / 35) + 60
-    rings = [
-        h * np.exp(-0.5 * ((r - a) / 1.2) ** 2) for h, a in zip((1, 0.5, 0.2), at, strict=True)
-    ]
-    frame_ = np.random.default_rng(5).poisson(level * (1 + contrast * sum(rings)))
-    found = attribute(default_model(), frame_, "ice_ring", center, optics=optics)
+    heights = contrast * np.array([1.0, 0.5, 0.2][: len(at)])
+    excess = (heights * np.exp(-0.5 * ((r[..., None] - at) / 1.2) ** 2)).sum(axis=-1)
+    given = np.random.default_rng(5).poisson(level * (1 + excess))
+    found = attribute(default_model(), given, "ice_ring", center, optics=optics)
+    features = np.array([list(frame_features(given, center, None, optics).values())], np.float32)
+    own = default_model().probabilities(features)[0, ANOMALIES.index("ice_ring")]
+    assert found.probability == pytest.approx(own, rel=1e-4)
     low, high = found.strongest
-    assert low - 1 < at[0] < high + 1
+    assert ((low - 1 < at) & (at < high + 1)).any()
     assert high - low < 15
-    profile = [found.heat[np.abs(r - each) < 1].mean() for each in np.arange(5, 85)]
-    assert abs(5 + np.argmax(profile) - at[0]) < 3
-    beside = np.abs(r[..., None] - at).min(axis=-1) > 8
-    assert np.abs(found.heat[beside]).mean() < 0.2 * max(profile)
+    away = np.arange(5, 85)
+    profile = np.array([found.heat[np.abs(r - each) < 1].mean() for each in away])
+    assert np.abs(away[profile.argmax()] - at).min() < 4
+    for each in at[at < 80]:
+        assert profile[np.abs(away - each).argmin()] > 0.4 * profile.max()
+    beside = np.abs(r[..., None] - at).min(axis=-1) > 9
+    assert np.abs(found.heat[beside]).mean() < 0.2 * profile.max()
 
 
 def test_only_what_rises_is_a_ring():
@@ -288,7 +296,7 @@ def test_a_model_that_is_sure_still_shows_where():
             return np.stack([np.zeros(len(matrix)), np.ones(len(matrix))], axis=1)
 
         def decision_function(self, matrix):
-            return 900 + 100 * matrix[:, self.column].astype(float)
+            return 900 + 100 * np.sinh(matrix[:, self.column].astype(float))
 
     model = dataclasses.replace(RING_MODEL, classifiers=(Sure(0, 0, 1),))
     found = attribute(model, frame(ring=1.5), "ice_ring", CENTER)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.anomalies.frame_features import frame_features, grey_ring_vector
-from napari_xfelsort.core.anomalies.learners import FRAME_FEATURES, positive_scores
+from napari_xfelsort.core.anomalies.learners import FRAME_FEATURES, positive_scores, prepared
 from napari_xfelsort.core.anomalies.residuals import Optics
 from napari_xfelsort.core.anomalies.smoothed import Frame, Smoothed, polar
 from napari_xfelsort.core.anomalies.training import AnomalyModel
@@ -230,7 +230,8 @@ class _Asked:
                 self._progress(self._done, self._total)
         if not rows:
             return np.zeros(0)
-        return _log_odds(self._model.classifiers[self._number], np.stack(rows))
+        inputs = prepared(self._model.features, np.stack(rows))
+        return _log_odds(self._model.classifiers[self._number], inputs)
 
     def _features(self, frame: Frame) -> Frame:
         model = self._model

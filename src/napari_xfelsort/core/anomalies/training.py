@@ -108,10 +108,10 @@ def train_anomalies(
 ) -> AnomalyModel:
     """Train one classifier an anomaly against all other events.
 
-    The parameters of each class (and, for ``best``, the learner: gradient boosting or
-    logistic regression) are those with the largest F1 on a validation share of whole groups.
-    Thresholds that are tuned make F1 largest for all events, each told by a fit to four fifths
-    of the others' groups. Then it is fitted again to all events.
+    The parameters of each class are those with the largest F1 on a validation share of whole
+    groups. Thresholds that are tuned make F1 largest for all events, each told by a fit to four
+    fifths of the others' groups; for ``best`` the learner (gradient boosting or logistic
+    regression) is the one for which that F1 is larger. Then it is fitted again to all events.
 
     Parameters
     ----------
@@ -171,8 +171,10 @@ def train_anomalies(
     parts = _parts(groups_, seed)
     for k in range(len(class_names)):
         own, share = truth[:, k], None if shares is None else float(shares[k])
-        one = _choose(which, matrix, own, held, tuned, seed, share)
-        chosen.append(_rethought(one, matrix, own, parts, seed, share) if tuned else one)
+        tried = [_choose(each, matrix, own, held, tuned, seed, share) for each in which]
+        if tuned:
+            tried = [_rethought(one, matrix, own, parts, seed, share) for one in tried]
+        chosen.append(max(tried, key=lambda one: one.f1))
         if progress is not None:
             progress(k + 1, len(class_names))
     scores = np.stack([each.scores for each in chosen], axis=1)
@@ -210,7 +212,7 @@ class _Chosen:
 
 
 def _choose(
-    learners: Sequence[str],
+    learner: str,
     matrix: NDArray[np.float32],
     truth: NDArray[np.bool_],
     validation: NDArray[np.bool_],
@@ -218,27 +220,21 @@ def _choose(
     seed: int,
     share: float | None,
 ) -> _Chosen:
-    """The learner and parameters with the largest F1 on the validation share."""
+    """The parameters with the largest F1 on the validation share."""
     best: _Chosen | None = None
-    for learner in learners:
-        for parameters in parameter_sets(learner):
-            fitted = fit_learner(
-                learner, parameters, matrix[~validation], truth[~validation], seed
-            )
-            scores = positive_scores(fitted, matrix[validation])
-            threshold, f1 = best_threshold(truth[validation], scores, share)
-            if not tuned:
-                told = scores >= 0.5
-                f1 = (
-                    2
-                    * (told & truth[validation]).sum()
-                    / max(told.sum() + truth[validation].sum(), 1)
-                )
-                threshold = 0.5
-            if best is None or f1 > best.f1 + 1e-12:
-                everywhere = np.full(len(truth), np.nan)
-                everywhere[validation] = scores
-                best = _Chosen(learner, parameters, threshold, everywhere, float(f1))
+    for parameters in parameter_sets(learner):
+        fitted = fit_learner(learner, parameters, matrix[~validation], truth[~validation], seed)
+        scores = positive_scores(fitted, matrix[validation])
+        threshold, f1 = best_threshold(truth[validation], scores, share)
+        if not tuned:
+            told = scores >= 0.5
+            both = (told & truth[validation]).sum()
+            f1 = 2 * both / max(told.sum() + truth[validation].sum(), 1)
+            threshold = 0.5
+        if best is None or f1 > best.f1 + 1e-12:
+            everywhere = np.full(len(truth), np.nan)
+            everywhere[validation] = scores
+            best = _Chosen(learner, parameters, threshold, everywhere, float(f1))
     assert best is not None
     return best
 
