@@ -1,19 +1,24 @@
 """Peak finders on the reference stacks of `pattern_sim`: how good, how fast, and how alike.
 
-    python benchmarks/bench_peaks.py [--data ../shared/data] [--step 1]
+    python benchmarks/bench_peaks.py [--data ../shared/data] [--step 1] [--simulated]
 
 Both stacks (45 events of 2162 x 2068 pixels at seven fluxes each) are searched with the
-finder poisson as it comes, and with peakfinder8 at several thresholds. A peak matches a
-spot within 2 pixels; spots above 6 deviations are to be found, a peak near a weaker one is
-not counted as false. Hits are events with at least three such spots, against blanks.
+finders poisson and robust as they come, and with peakfinder8 at several thresholds. A peak
+matches a spot within 2 pixels; spots above 6 deviations are to be found, a peak near a weaker
+one is not counted as false. Hits are events with at least three such spots, against blanks.
 Beside peakfinder8 that of cfelpyutils, where it is installed (it is no dependency: ``pip
 install cfelpyutils``), with the same parameters and distances from the beam. Milliseconds
 are of the processor, one thread, without reading.
+
+With ``--simulated`` frames of ``xfelsort simulate sfx`` are searched instead: several
+detectors with beam stops, arms and shadows that no mask names, ice, streaks of the jet. Spots
+of ice, and those that reach onto a panel from beside it, do not count as false.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -25,15 +30,43 @@ import numpy as np
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.peaks import PeakFinder, PeakList, PeakSettings
 from napari_xfelsort.core.peaks.repeats import repeated
+from napari_xfelsort.core.simulate.sfx import SfxMaker, SfxSimulationSettings
 
 NEAR, FINDABLE = 2.0, 6.0
 EIGHT = {"finder": "peakfinder8", "threshold": 3.0}
 SETTINGS = {
     "poisson, as it comes": PeakSettings(),
+    "robust, as it comes": PeakSettings(finder="robust"),
     "peakfinder8, as it comes": PeakSettings(finder="peakfinder8"),
     "peakfinder8, threshold 3, SNR 5": PeakSettings(**EIGHT, min_snr=5.0),
     "peakfinder8, threshold 3, SNR 6": PeakSettings(**EIGHT, min_snr=6.0),
     "peakfinder8, threshold 3, SNR 7": PeakSettings(**EIGHT, min_snr=7.0),
+}
+
+
+SHADED = {"n_events": 21, "beam_stop_arm": 3.0, "shadow": "edge"}
+GEOMS = {
+    "jungfrau": "cheetah-gui__src__cheetah__resources__jungfrau4M.geom",
+    "agipd": "extra_geom_written__AGIPD-1M_3d.geom",
+    "cspad": "crystfel__doc__examples__cspad-cxiformat.geom",
+}
+SIMULATED = {
+    "eiger 1M, shadow": SHADED | {"binning": 2},
+    "eiger 1M, ice and streaks": {
+        "n_events": 21,
+        "binning": 2,
+        "ice_share": 0.4,
+        "streak_share": 0.5,
+    },
+    "eiger 1M, 30 ADU a photon, noise": {
+        **SHADED,
+        "binning": 2,
+        "adu_per_photon": 30.0,
+        "read_noise": 6.0,
+        "gain_spread": 0.03,
+        "dtype": "float32",
+    },
+    **{f"{name}, shadow": SHADED | {"geometry": name} for name in GEOMS},
 }
 
 
@@ -132,13 +165,50 @@ def search(name: str, settings: PeakSettings, folder: Path, step: int) -> None:
         )
 
 
+def search_simulated(name: str, chosen: PeakSettings, folder: Path, seed: int) -> None:
+    """One finder on frames that are simulated here."""
+    for what, given in SIMULATED.items():
+        values = given | {"seed": seed}
+        if "geometry" in values:
+            values["geometry"] = str(folder / "geoms" / GEOMS[values["geometry"]])
+            if not Path(values["geometry"]).is_file():
+                continue
+        simulation = SfxSimulationSettings(**values)
+        maker = SfxMaker(simulation)
+        geometry = maker.panels.geometry.fit(maker.panels.raw_shape)
+        own = {} if simulation.adu_per_photon == 1 else {"adu_per_photon": 30.0}
+        finder = PeakFinder(geometry.raw_shape, geometry, dataclasses.replace(chosen, **own))
+        events = [maker.event(i) for i in range(simulation.n_events)]
+        bad = maker.response.mask != 0
+        finder.find(events[0].frame, bad)  # compiled, and its tables made
+        start = time.process_time()
+        lists = [finder.find(event.frame, bad) for event in events]
+        seconds = (time.process_time() - start) / len(events)
+        if chosen.finder != "peakfinder8":
+            again = repeated(lists, finder.layout.shape, chosen.repeats)
+            lists = [peaks[~drop] for peaks, drop in zip(lists, again, strict=True)]
+        tally = Tally()
+        for i, (event, peaks) in enumerate(zip(events, lists, strict=True)):
+            others = np.concatenate([event.ice_spots, event.edge_spots])
+            others["significance"] = 0.0
+            spots = np.concatenate([event.spots, others])
+            tally.add(peaks, spots, maker.plan.level[i], bool(maker.plan.crystal[i]))
+        print(f"{name}; {what}: {tally.told()}; {1000 * seconds:.0f} ms")
+
+
 def main() -> None:
     """All finders."""
     default = os.environ.get("XFELSORT_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(default), help="shared test data")
     parser.add_argument("--step", type=int, default=1, help="take every so many-th event")
+    parser.add_argument("--simulated", action="store_true", help="our frames instead")
+    parser.add_argument("--seed", type=int, default=21, help="of the simulated frames")
     given = parser.parse_args()
+    if given.simulated:
+        for name in list(SETTINGS)[:2]:
+            search_simulated(name, SETTINGS[name], given.data, given.seed)
+        return
     folder = given.data / "sfx"
     if not folder.is_dir():
         print(f"There are no reference stacks in {folder}; set XFELSORT_TEST_DATA.")

@@ -90,7 +90,8 @@ def peaks(
     """Find Bragg peaks, and tell hits from blanks: peaks run.cxi -g run.geom --hits hits.lst.
 
     The finder poisson needs no parameter: thresholds follow the background, and what stays
-    at one pixel from event to event is left out. peakfinder8 has CrystFEL's parameters and
+    at one pixel from event to event is left out. Nor does robust, which wants no geometry and
+    no round background: peaks above robust planes. peakfinder8 has CrystFEL's parameters and
     finds the same peaks. Exit status 3 when an event could not be read.
     """
     from napari_xfelsort.core.peaks.running import find_peaks

@@ -8,16 +8,26 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_xfelsort.core.peaks import PeakSettings
 from napari_xfelsort.widgets.forms import SettingsForm
 
-#: Settings that only one of the finders has.
+#: Settings that only some of the finders have.
 _OF = {
     "poisson": ("significance", "adu_per_photon", "repeats"),
+    "robust": ("robust_snr", "window", "adu_per_photon", "repeats"),
     "peakfinder8": (
         *("threshold", "min_snr", "min_pix_count", "max_pix_count"),
         "local_bg_radius",
     ),
 }
 #: Those that are seen without unfolding.
-_FIRST = ("finder", "min_peaks", "significance", "threshold", "min_snr", "min_pix_count")
+_FIRST = (
+    "finder",
+    "min_peaks",
+    "significance",
+    "robust_snr",
+    "window",
+    "threshold",
+    "min_snr",
+    "min_pix_count",
+)
 
 
 class PeakForm(QWidget):
@@ -53,6 +63,5 @@ class PeakForm(QWidget):
 
     def _show_rows(self) -> None:
         chosen = self.form.inputs["finder"].value()
-        for finder, names in _OF.items():
-            for name in names:
-                self.form.show_row(name, finder == chosen)
+        for name in {name for names in _OF.values() for name in names}:
+            self.form.show_row(name, name in _OF[chosen])

@@ -14,6 +14,7 @@ measured and taken away, and the tail of the Gaussian beyond them put back.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.masks.windows import (
     WINDOW_BYTES,
+    Fitted,
     fitted,
     in_threads,
     rows_of,
@@ -199,6 +201,51 @@ def fit_background(
 
     in_threads(work, windows, workers)
     return out
+
+
+class WindowPlanes:
+    """Robust planes of some windows of frames, however they lie.
+
+    Parameters
+    ----------
+    windows : ndarray of int, shape (windows, 4)
+        As `windows.windows_of` makes them; all of one size, and within the frames.
+    window : tuple of int
+        Rows and columns of each.
+    bad : ndarray of bool, shape (y, x)
+        Pixels to leave out.
+    settings : RobustSettings, optional
+        How; by default further starts are tried only where needed.
+
+    Attributes
+    ----------
+    places : pair of ndarray of float32
+        Places (u across, v down) of a window's pixels from -1 to 1, row by row.
+    """
+
+    def __init__(
+        self,
+        windows: NDArray[np.int64],
+        window: tuple[int, int],
+        bad: NDArray[np.bool_],
+        settings: RobustSettings | None = None,
+    ) -> None:
+        from napari_xfelsort.core.masks.plane_loops import places
+
+        self.windows, self.window = windows, window
+        self._bad, self._zero = bad, np.zeros(bad.shape, np.float32)
+        self.places = places(*window)
+        self._numbers = _numbers(settings or RobustSettings(all_starts=False))
+
+    def of(self, frame: NDArray[Any]) -> Iterator[tuple[slice, Fitted]]:
+        """Some windows after the others, with their planes; shapes are (1, windows, ...)."""
+        size = max(1, WINDOW_BYTES // self.places[0].nbytes)
+        for start in range(0, len(self.windows), size):
+            some = slice(start, start + size)
+            yield some, fitted(
+                frame[np.newaxis], self._zero, self._bad, self.windows[some],
+                self.window, self.places, self._numbers,
+            )  # fmt: skip
 
 
 class SignalToNoise:

@@ -1,4 +1,4 @@
-"""`PeakFinder`: the peaks of one frame, by either finder."""
+"""`PeakFinder`: the peaks of one frame, by one of the finders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from napari_xfelsort.core.errors import GeometryError
 from napari_xfelsort.core.peaks.layout import FrameLayout
 from napari_xfelsort.core.peaks.peak_list import PeakList
-from napari_xfelsort.core.peaks.poisson import PoissonLook
+from napari_xfelsort.core.peaks.poisson import Bins, PoissonLook
+from napari_xfelsort.core.peaks.robust import RobustLook
 from napari_xfelsort.core.peaks.settings import PeakSettings
 
 if TYPE_CHECKING:
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
 _ROUNDS = 5
 
 
-class _Bins(NamedTuple):
+class _Kept(NamedTuple):
     """Bins of pixels, and the bad pixels that they were made for."""
 
     bad: NDArray[np.bool_] | None
-    numbers: NDArray[np.uint16]
-    n: int
+    bins: Bins
 
 
 class PeakFinder:
@@ -38,7 +38,8 @@ class PeakFinder:
         Of the frames as stored.
     geometry : Geometry, optional
         Bound to frames of this shape. The Poisson finder takes squares for rings without
-        it; peakfinder8 then needs frames of one module, and takes its middle for the beam.
+        it, the robust one needs none; peakfinder8 then needs frames of one module, and
+        takes its middle for the beam.
     settings : PeakSettings, optional
         Which finder and how.
 
@@ -49,7 +50,8 @@ class PeakFinder:
 
     Notes
     -----
-    The Poisson finder is described in `napari_xfelsort.core.peaks.poisson`. peakfinder8 is
+    The Poisson finder is described in `napari_xfelsort.core.peaks.poisson`, the robust one
+    in `napari_xfelsort.core.peaks.robust`. peakfinder8 is
     that of Barty et al., J. Appl. Cryst. 47, 1118-1131 (2014), with the parameters of
     CrystFEL's indexamajig; positions are means weighted by the values themselves, as there.
     """
@@ -65,8 +67,9 @@ class PeakFinder:
         self.layout = FrameLayout(raw_shape, geometry, as_crystfel)
         if as_crystfel and self.layout.radius is None:
             self.layout.radius = _around_the_middle(self.layout)
-        self._kept: _Bins | None = None
-        self._poisson = PoissonLook(self.layout, self.settings)
+        self._kept: _Kept | None = None
+        look = RobustLook if self.settings.finder == "robust" else PoissonLook
+        self._look = look(self.layout, self.settings)
 
     def find(
         self,
@@ -89,7 +92,7 @@ class PeakFinder:
         Returns
         -------
         PeakList
-            Panel by panel for peakfinder8, the most intense first for poisson.
+            Panel by panel for peakfinder8, the most intense first for the others.
 
         Raises
         ------
@@ -105,8 +108,11 @@ class PeakFinder:
         values = np.ascontiguousarray(frame).reshape(layout.shape)
         if values.dtype != np.int32:
             values = values.astype(np.float32, copy=False)  # two types to compile for
-        bins, n = self._numbers(None if bad is None else np.reshape(bad, layout.shape))
-        found = self._found(values, bins, n)
+        bins = self._bins(None if bad is None else np.reshape(bad, layout.shape))
+        if self.settings.finder == "peakfinder8":
+            found = self._peakfinder8(values, bins.numbers, bins.n)
+        else:
+            found = self._look.find(values, bins)
         panel = found[:, 0].astype(np.int32)
         row, column = found[:, 1].copy(), found[:, 2].copy()
         place = layout.place(panel, row, column, photon_energy, camera_length)
@@ -121,23 +127,14 @@ class PeakFinder:
             found[:, 5].astype(np.int32),
         )
 
-    def _numbers(self, bad: NDArray[np.bool_] | None) -> tuple[NDArray[np.uint16], int]:
+    def _bins(self, bad: NDArray[np.bool_] | None) -> Bins:
         """Bins of the pixels, made anew when other pixels are bad."""
         kept = self._kept
         if kept is None or not _same(bad, kept.bad):
-            s = self.settings
             own = None if bad is None else bad.copy()
-            kept = _Bins(own, *self.layout.bins(own, s.min_res, s.largest_radius))
+            kept = _Kept(own, self._look.bins(own))
             self._kept = kept
-        return kept.numbers, kept.n
-
-    def _found(
-        self, values: NDArray[Any], bins: NDArray[np.uint16], n: int
-    ) -> NDArray[np.float64]:
-        """Panel, row, column, intensity, signal to noise and pixels of each peak."""
-        if self.settings.finder == "peakfinder8":
-            return self._peakfinder8(values, bins, n)
-        return self._poisson.find(values, bins, n)
+        return kept.bins
 
     def _peakfinder8(
         self, values: NDArray[Any], bins: NDArray[np.uint16], n: int

@@ -135,15 +135,19 @@ class FrameLayout:
         if self.radius is None:
             rows, columns = (np.arange(n) // _TILE for n in self.shape)
             number = np.minimum(rows[:, None] * (columns[-1] + 1) + columns, _MOST_BINS)
-            used = np.zeros(self.shape, bool)
         else:
-            inside = np.nan_to_num(self.radius, nan=-1.0)
-            number = np.minimum(np.rint(inside), _MOST_BINS)
-            used = (inside < max(low, 0.0)) | (inside > high)
-        if bad is not None:
-            used = used | bad
+            number = np.minimum(np.rint(np.nan_to_num(self.radius, nan=0.0)), _MOST_BINS)
         n = int(number.max()) + 2
-        return np.where(used, n - 1, number).astype(np.uint16), n
+        unused = self.unused(bad, low, high)
+        return np.where(unused, n - 1, number).astype(np.uint16), n
+
+    def unused(self, bad: NDArray[np.bool_] | None, low: float, high: float) -> NDArray[np.bool_]:
+        """Which pixels are not used; parameters as of `bins`."""
+        unused = np.zeros(self.shape, bool) if bad is None else bad.copy()
+        if self.radius is not None:
+            inside = np.nan_to_num(self.radius, nan=-1.0)
+            unused |= (inside < max(low, 0.0)) | (inside > high)
+        return unused
 
     def place(
         self,

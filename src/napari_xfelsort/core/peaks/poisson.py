@@ -14,13 +14,16 @@ the noise of the detector stands for as many photons as have the same variance.
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.peaks.layout import FrameLayout
 from napari_xfelsort.core.peaks.settings import PeakSettings
+
+if TYPE_CHECKING:
+    from napari_xfelsort.core.masks.robust import WindowPlanes
 
 #: Rows taken in each round that finds the background: every eighth, every fourth, all.
 _STEPS = (8, 4, 1)
@@ -68,6 +71,24 @@ class Background(NamedTuple):
     level: NDArray[np.float32]
 
 
+class Bins(NamedTuple):
+    """What the pixels of a frame belong to, with the bad ones left out.
+
+    Attributes
+    ----------
+    numbers : ndarray of uint16, shape (rows, columns)
+        Of each pixel's ring or window; the last is that of pixels that are not used.
+    n : int
+        Numbers that there are, with the last.
+    planes : tuple of WindowPlanes
+        Of the robust finder: what fits planes to the windows.
+    """
+
+    numbers: NDArray[np.uint16]
+    n: int
+    planes: tuple[WindowPlanes, ...] = ()
+
+
 class PoissonLook:
     """Looks for peaks in frames of one layout.
 
@@ -92,19 +113,29 @@ class PoissonLook:
         self.__dict__.update(state)
         self._buffers = _Buffers()
 
-    def find(self, values: NDArray[Any], bins: NDArray[np.uint16], n: int) -> NDArray[np.float64]:
+    def bins(self, bad: NDArray[np.bool_] | None) -> Bins:
+        """The rings of the pixels, ``bad`` ones (rows, columns) left out."""
+        s = self._settings
+        return Bins(*self._layout.bins(bad, s.min_res, s.largest_radius))
+
+    def find(self, values: NDArray[Any], bins: Bins) -> NDArray[np.float64]:
         """Peaks of a frame: panel, row, column, intensity, signal to noise and pixels.
 
         Parameters
         ----------
         values : ndarray, shape (rows, columns)
             The frame.
-        bins, n
-            As `FrameLayout.bins` makes them.
+        bins : Bins
+            Made by `bins`.
         """
+        return self._find(values, bins.numbers, bins.n, is_whole(values))
+
+    def _find(
+        self, values: NDArray[Any], bins: NDArray[np.uint16], n: int, whole: bool
+    ) -> NDArray[np.float64]:
         from napari_xfelsort.core.peaks import count_peak_loops as loops
 
-        around = background(values, bins, n, self._photon)
+        around = background(values, bins, n, self._photon, whole)
         counts, sums = self._buffers.of(values.shape)
         loops.counts_of(values, bins, 1.0 / around.photon, around.offset, counts)
         limit = least_counts(_PIXELS * around.level.astype(np.float64), _GATE)
@@ -116,7 +147,7 @@ class PoissonLook:
             end = loops.summits(sums, bins, rectangle, limit, places, 0)
             table = np.empty((end, 9))
             loops.measure_all(counts, bins, rectangle, around.level, places[:end], table)
-            good = (table[:, 3] >= self._settings.significance) & (table[:, 6] >= _BESIDE_LARGEST)
+            good = self._significant(table) & (table[:, 6] >= _BESIDE_LARGEST)
             good &= table[:, 8] >= _ABOVE_RIDGE
             tables.append(np.column_stack([table[good], np.full(good.sum(), k)]))
         found = np.concatenate(tables)
@@ -126,6 +157,10 @@ class PoissonLook:
         found = found[kept]
         found[:, 2] *= around.photon
         return found[:, [9, 0, 1, 2, 4, 5]]
+
+    def _significant(self, table: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which summits are unlikely enough."""
+        return np.asarray(table[:, 3] >= self._settings.significance)
 
 
 class _Buffers(threading.local):
@@ -140,7 +175,11 @@ class _Buffers(threading.local):
 
 
 def background(
-    values: NDArray[Any], bins: NDArray[np.uint16], n: int, photon: float | None = None
+    values: NDArray[Any],
+    bins: NDArray[np.uint16],
+    n: int,
+    photon: float | None = None,
+    whole: bool | None = None,
 ) -> Background:
     """What is expected of the pixels of each bin of a frame.
 
@@ -152,9 +191,12 @@ def background(
         As `FrameLayout.bins` makes them.
     photon : float, optional
         Value of one photon; found from how levels and variances go together if omitted.
+    whole : bool, optional
+        Whether the frame was stored as whole numbers, which may be counts.
     """
     from napari_xfelsort.core.peaks.count_peak_loops import bin_sums
 
+    whole = is_whole(values) if whole is None else whole
     cap = np.full(n, np.inf, np.float32)
     mean = spread = np.zeros(n - 1)
     one = 1.0 if photon is None else photon
@@ -167,10 +209,10 @@ def background(
         least = np.sqrt(np.maximum(mean, 0.0) * one)
         cap[:-1] = mean + _CUT * np.maximum(least, np.minimum(spread, 3.0 * least + one)) + one
         if not np.isinf(cap[:-1]).any() and photon is None and step == _STEPS[0]:
-            one = _value_of_photon(values, sums[:-1], mean, spread)
+            one = _value_of_photon(whole, sums[:-1], mean, spread)
             cap[:-1] = mean + _CUT * np.maximum(spread, least) + one
     level, offset = mean / one, np.zeros(n - 1)
-    if one != 1.0 or not _counted(values, _dispersion(sums[:-1], mean, spread, _QUIET)):
+    if one != 1.0 or not _counted(whole, _dispersion(sums[:-1], mean, spread, _QUIET)):
         # The noise of the detector stands for photons. It is made smooth over rings, since
         # it is added to the values: what is added must not differ from pixel to pixel.
         offset = _smooth(np.maximum((spread / one) ** 2 - level, _LEAST_NOISE - level))
@@ -246,7 +288,7 @@ def _dispersion(
 
 
 def _value_of_photon(
-    values: NDArray[Any],
+    whole: bool,
     sums: NDArray[np.float64],
     mean: NDArray[np.float64],
     spread: NDArray[np.float64],
@@ -256,7 +298,7 @@ def _value_of_photon(
     Whole numbers whose variance is their level are counts. Else it is the ratio of variance
     and level, but no more than the deviation, which is all that noise without light has.
     """
-    if _counted(values, _dispersion(sums, mean, spread, _QUIET)):
+    if _counted(whole, _dispersion(sums, mean, spread, _QUIET)):
         return 1.0
     ratio = _dispersion(sums, mean, spread)
     usual = spread[spread > 0]
@@ -265,12 +307,12 @@ def _value_of_photon(
     return max(min(ratio, float(np.median(usual))), 1e-12)
 
 
-def _counted(values: NDArray[Any], ratio: float) -> bool:
+def _counted(whole: bool, ratio: float) -> bool:
     """Whether values are numbers of photons, whose variance and level have this ratio."""
-    return ratio <= _NOT_COUNTED and _whole(values)
+    return whole and ratio <= _NOT_COUNTED
 
 
-def _whole(values: NDArray[Any]) -> bool:
+def is_whole(values: NDArray[Any]) -> bool:
     """Whether values are whole numbers, by some of them."""
     if values.dtype.kind in "iu":
         return True

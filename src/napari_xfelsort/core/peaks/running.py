@@ -166,7 +166,7 @@ def gathered(
             peaks = PeakList.empty()
         lists.append(peaks)
     left_out = 0
-    if settings.finder == "poisson" and settings.repeats < 1:
+    if settings.finder != "peakfinder8" and settings.repeats < 1:
         read = [k for k in range(len(lists)) if k not in problems]
         flat = math.prod(stack.raw_shape[:-1]), stack.raw_shape[-1]
         again = repeated([lists[k] for k in read], flat, settings.repeats)

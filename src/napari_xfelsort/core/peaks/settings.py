@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from napari_xfelsort.core.settings import Settings, setting
 
 #: The finders.
-FINDERS = ("poisson", "peakfinder8")
+FINDERS = ("poisson", "robust", "peakfinder8")
 #: Largest distance from the beam of CrystFEL's peakfinder8, in pixels.
 PEAKFINDER8_MAX_RES = 1200.0
 
@@ -16,14 +16,14 @@ PEAKFINDER8_MAX_RES = 1200.0
 class PeakSettings(Settings):
     """Which finder, its parameters, and from how many peaks on an event is a hit.
 
-    The finder ``poisson`` needs none set. Those of ``peakfinder8`` have the names and
-    defaults of CrystFEL.
+    The finders ``poisson`` and ``robust`` need none set. Those of ``peakfinder8`` have the
+    names and defaults of CrystFEL.
     """
 
     finder: str = setting(
         "poisson",
-        "poisson: thresholds follow the background by themselves; peakfinder8: as CrystFEL and "
-        "Cheetah",
+        "poisson: thresholds follow the background of rings; robust: above robust planes, "
+        "whatever the background is like; peakfinder8: as CrystFEL and Cheetah",
         choices=FINDERS,
     )
     min_peaks: int = setting(
@@ -37,14 +37,28 @@ class PeakSettings(Settings):
     )
     adu_per_photon: float | None = setting(
         None,
-        "poisson: value of one photon; that of the geometry, or found in the frame, if omitted",
+        "poisson, robust: value of one photon; that of the geometry, or found in the frame, if "
+        "omitted",
         unit="ADU",
         minimum=1e-6,
     )
+    robust_snr: float = setting(
+        6.5,
+        "robust: least ratio of signal to noise of a peak, by its chance where photons are few",
+        minimum=3.0,
+        maximum=100.0,
+    )
+    window: int = setting(
+        32,
+        "robust: side of the windows that planes are fitted to",
+        unit="pixels",
+        minimum=8,
+        maximum=256,
+    )
     repeats: float = setting(
         0.33,
-        "poisson: peaks at the same pixel in more than this share of a run's events are left "
-        "out; 1 leaves none out",
+        "poisson, robust: peaks at the same pixel in more than this share of a run's events "
+        "are left out; 1 leaves none out",
         minimum=0.01,
         maximum=1.0,
     )
@@ -53,8 +67,8 @@ class PeakSettings(Settings):
     )
     max_res: float | None = setting(
         None,
-        "largest distance of a peak from the beam; 1200 for peakfinder8 and none for poisson if "
-        "omitted",
+        "largest distance of a peak from the beam; 1200 for peakfinder8 and none for the "
+        "others if omitted",
         unit="pixels",
         minimum=0.0,
     )
