@@ -91,8 +91,9 @@ def peaks(
 
     The finder poisson needs no parameter: thresholds follow the background, and what stays
     at one pixel from event to event is left out. Nor does robust, which wants no geometry and
-    no round background: peaks above robust planes. peakfinder8 has CrystFEL's parameters and
-    finds the same peaks. Exit status 3 when an event could not be read.
+    no round background: peaks above robust planes. learned judges the places of poisson with
+    a network (peaks-train). peakfinder8 has CrystFEL's parameters and finds the same peaks.
+    Exit status 3 when an event could not be read.
     """
     from napari_xfelsort.core.peaks.running import find_peaks
     from napari_xfelsort.readers import open_stack

@@ -23,6 +23,7 @@ from napari_xfelsort import (
     _cli_mask_convert,
     _cli_models,
     _cli_peaks,
+    _cli_peaks_train,
     _cli_profile,
     _cli_simulate,
     _cli_simulate_spi,
@@ -56,6 +57,7 @@ app.command()(_cli_train.train)
 app.command()(_cli_models.models)
 app.command()(_cli_peaks.peaks)
 app.command(cls=_cli_beam.BeamCommand)(_cli_beam.beam)
+app.command(cls=_cli_peaks_train.PeaksTrainCommand)(_cli_peaks_train.peaks_train)
 app.command()(_cli_sort.sort)
 app.command()(_cli_export.export)
 app.command()(_cli_demo.demo)

@@ -16,6 +16,7 @@ _OF = {
         *("threshold", "min_snr", "min_pix_count", "max_pix_count"),
         "local_bg_radius",
     ),
+    "learned": ("adu_per_photon", "repeats", "model", "probability"),
 }
 #: Those that are seen without unfolding.
 _FIRST = (

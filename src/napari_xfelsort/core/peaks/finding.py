@@ -47,11 +47,14 @@ class PeakFinder:
     ------
     GeometryError
         If there is no geometry where one is needed, or panels are no rectangles.
+    ModelError
+        If the model of the learned finder cannot be read.
 
     Notes
     -----
     The Poisson finder is described in `napari_xfelsort.core.peaks.poisson`, the robust one
-    in `napari_xfelsort.core.peaks.robust`. peakfinder8 is
+    in `napari_xfelsort.core.peaks.robust`, the learned one in
+    `napari_xfelsort.core.peaks.learned`. peakfinder8 is
     that of Barty et al., J. Appl. Cryst. 47, 1118-1131 (2014), with the parameters of
     CrystFEL's indexamajig; positions are means weighted by the values themselves, as there.
     """
@@ -68,8 +71,17 @@ class PeakFinder:
         if as_crystfel and self.layout.radius is None:
             self.layout.radius = _around_the_middle(self.layout)
         self._kept: _Kept | None = None
-        look = RobustLook if self.settings.finder == "robust" else PoissonLook
-        self._look = look(self.layout, self.settings)
+        self._look = self._make_look()
+
+    def _make_look(self) -> PoissonLook:
+        if self.settings.finder == "robust":
+            return RobustLook(self.layout, self.settings)
+        if self.settings.finder != "learned":
+            return PoissonLook(self.layout, self.settings)
+        from napari_xfelsort.core.deep.peak_net import load_peak_net
+        from napari_xfelsort.core.peaks.learned import LearnedLook
+
+        return LearnedLook(self.layout, self.settings, load_peak_net(self.settings.model))
 
     def find(
         self,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.peaks.layout import FrameLayout
 from napari_xfelsort.core.peaks.settings import PeakSettings
+from napari_xfelsort.core.peaks.summits import COLUMNS, PANEL, Summits
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.masks.robust import WindowPlanes
@@ -128,35 +129,47 @@ class PoissonLook:
         bins : Bins
             Made by `bins`.
         """
-        return self._find(values, bins.numbers, bins.n, is_whole(values))
+        return self._find(values, bins, is_whole(values))
 
-    def _find(
-        self, values: NDArray[Any], bins: NDArray[np.uint16], n: int, whole: bool
-    ) -> NDArray[np.float64]:
+    def _find(self, values: NDArray[Any], bins: Bins, whole: bool) -> NDArray[np.float64]:
+        summits = self.summits(values, bins, whole)
+        table = summits.table
+        good = self._significant(table) & (table[:, 6] >= _BESIDE_LARGEST)
+        return summits.peaks(good & (table[:, 8] >= _ABOVE_RIDGE), self._settings.max_n_peaks)
+
+    def summits(
+        self, values: NDArray[Any], bins: Bins, whole: bool | None = None, gate: float = _GATE
+    ) -> Summits:
+        """Where the sum of 5 x 5 pixels is unlikely and the largest nearby.
+
+        Parameters
+        ----------
+        values : ndarray, shape (rows, columns)
+            The frame.
+        bins : Bins
+            Made by `bins`.
+        whole : bool, optional
+            Whether the frame was stored as whole numbers, if ``values`` do not tell.
+        gate : float
+            Powers of ten by which such a sum is unlikely.
+        """
         from napari_xfelsort.core.peaks import count_peak_loops as loops
 
-        around = background(values, bins, n, self._photon, whole)
+        around = background(values, bins.numbers, bins.n, self._photon, whole)
         counts, sums = self._buffers.of(values.shape)
-        loops.counts_of(values, bins, 1.0 / around.photon, around.offset, counts)
-        limit = least_counts(_PIXELS * around.level.astype(np.float64), _GATE)
+        loops.counts_of(values, bins.numbers, 1.0 / around.photon, around.offset, counts)
+        limit = least_counts(_PIXELS * around.level.astype(np.float64), gate)
         limit[-1] = np.inf
-        tables = []
+        tables = [np.empty((0, COLUMNS))]
         places = np.empty((_MOST_SUMMITS, 2), np.int64)
         for k, rectangle in enumerate(self._layout.rectangles):
             loops.box_sums(counts, rectangle, sums)
-            end = loops.summits(sums, bins, rectangle, limit, places, 0)
-            table = np.empty((end, 9))
-            loops.measure_all(counts, bins, rectangle, around.level, places[:end], table)
-            good = self._significant(table) & (table[:, 6] >= _BESIDE_LARGEST)
-            good &= table[:, 8] >= _ABOVE_RIDGE
-            tables.append(np.column_stack([table[good], np.full(good.sum(), k)]))
-        found = np.concatenate(tables)
-        found = found[np.argsort(-found[:, 2], kind="stable")][: self._settings.max_n_peaks]
-        kept = np.ones(len(found), bool)
-        loops.drop_parts(found, kept)
-        found = found[kept]
-        found[:, 2] *= around.photon
-        return found[:, [9, 0, 1, 2, 4, 5]]
+            end = loops.summits(sums, bins.numbers, rectangle, limit, places, 0)
+            table = np.zeros((end, COLUMNS))
+            loops.measure_all(counts, bins.numbers, rectangle, around.level, places[:end], table)
+            table[:, PANEL] = k
+            tables.append(table)
+        return Summits(counts, around, np.concatenate(tables))
 
     def _significant(self, table: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which summits are unlikely enough."""

@@ -72,7 +72,7 @@ class RobustLook(PoissonLook):
                     planes.windows[some], *planes.window, *planes.places, found.planes[0],
                     found.inliers[0], flat,
                 )  # fmt: skip
-        return self._find(flat, bins.numbers, bins.n, is_whole(values))
+        return self._find(flat, bins, is_whole(values))
 
     def _significant(self, table: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.asarray(table[:, 4] >= self._settings.robust_snr)

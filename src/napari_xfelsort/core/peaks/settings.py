@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from napari_xfelsort.core.settings import Settings, setting
 
 #: The finders.
-FINDERS = ("poisson", "robust", "peakfinder8")
+FINDERS = ("poisson", "robust", "learned", "peakfinder8")
 #: Largest distance from the beam of CrystFEL's peakfinder8, in pixels.
 PEAKFINDER8_MAX_RES = 1200.0
 
@@ -23,7 +23,8 @@ class PeakSettings(Settings):
     finder: str = setting(
         "poisson",
         "poisson: thresholds follow the background of rings; robust: above robust planes, "
-        "whatever the background is like; peakfinder8: as CrystFEL and Cheetah",
+        "whatever the background is like; learned: places of poisson, judged by a network; "
+        "peakfinder8: as CrystFEL and Cheetah",
         choices=FINDERS,
     )
     min_peaks: int = setting(
@@ -37,8 +38,8 @@ class PeakSettings(Settings):
     )
     adu_per_photon: float | None = setting(
         None,
-        "poisson, robust: value of one photon; that of the geometry, or found in the frame, if "
-        "omitted",
+        "all but peakfinder8: value of one photon; that of the geometry, or found in the frame, "
+        "if omitted",
         unit="ADU",
         minimum=1e-6,
     )
@@ -57,9 +58,16 @@ class PeakSettings(Settings):
     )
     repeats: float = setting(
         0.33,
-        "poisson, robust: peaks at the same pixel in more than this share of a run's events "
+        "all but peakfinder8: peaks at the same pixel in more than this share of a run's events "
         "are left out; 1 leaves none out",
         minimum=0.01,
+        maximum=1.0,
+    )
+    model: str = setting("", "learned: model file; the one that comes with the program if omitted")
+    probability: float | None = setting(
+        None,
+        "learned: least probability of a peak; that of the model if omitted",
+        minimum=0.0,
         maximum=1.0,
     )
     min_res: float = setting(
