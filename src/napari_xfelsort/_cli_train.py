@@ -25,14 +25,19 @@ from napari_xfelsort.cli_support import (
     say,
     tell_problems,
 )
+from napari_xfelsort.core.deep.spi_settings import SpiNetworkSettings
 from napari_xfelsort.core.errors import RegionError, SettingsError
-from napari_xfelsort.core.train_settings import ALGORITHMS, TrainSettings
+from napari_xfelsort.core.train_settings import ALGORITHMS, NETWORKS, TrainSettings
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.stack import EventStack
 
 
-@guarded()
+@guarded(
+    "Stopped. Nothing half-written is left; the same command starts again, and goes on with "
+    "networks where they were."
+)
+@settings_options(SpiNetworkSettings, "network", panel="Networks (--model spi_cnn)")
 @settings_options(TrainSettings, leave_out=("train_share", "test_share"))
 def train(
     paths: Annotated[
@@ -42,6 +47,7 @@ def train(
     labels: Annotated[Path, typer.Option("--labels", "-l", help="Label folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write.")],
     settings: TrainSettings,
+    network: SpiNetworkSettings,
     geometry: GeometryOption = None,
     dataset: DatasetOption = None,
     mask: MaskOption = None,
@@ -89,12 +95,18 @@ def train(
 
     Prints the confusion matrix and the classification report of the test share.
     """
+    from napari_xfelsort.core.deep.spi_fit import training_time
     from napari_xfelsort.core.learning.comparison import compare_prepared
     from napari_xfelsort.core.learning.model_text import mistakes_text
     from napari_xfelsort.core.training import prepare, train_prepared
     from napari_xfelsort.readers import open_stack
 
     settings = with_shares(settings, train_percent, test_percent)
+    is_network = settings.model in NETWORKS
+    if not is_network and network != SpiNetworkSettings():
+        raise SettingsError("Options of networks were given; add --model spi_cnn.")
+    if is_network and compare:
+        raise SettingsError("--compare trains all but networks; leave out --model or --compare.")
     if save_all and not compare:
         raise SettingsError("--save-all saves what --compare trains; give both.")
     files = {"": out} | (_files_of_all(out) if save_all else {})
@@ -117,10 +129,12 @@ def train(
                 row.model.save(files[row.name], overwrite=overwrite)
                 say(f"Model: {files[row.name]}")
     else:
-        if settings.planned_fits > 1:
+        if is_network:
+            complain(training_time(prepared, settings, network)[1])
+        elif settings.planned_fits > 1:
             complain(f"Up to {plural(settings.planned_fits, 'fit')} to do.")
         with _fits(settings) as report:
-            model = train_prepared(prepared, settings, report)
+            model = train_prepared(prepared, settings, report, network)
     model.save(out, overwrite=overwrite)
     say(model.report_text())
     if mistakes and (text := mistakes_text(model)):
@@ -134,7 +148,9 @@ def _files_of_all(out: Path) -> dict[str, Path]:
 
 
 def _fits(settings: TrainSettings) -> AbstractContextManager[Report | None]:
-    """Progress of fits, where there are several."""
+    """Progress of fits, where there are several, or of epochs."""
+    if settings.model in NETWORKS:
+        return progress("Training", "epochs")
     return progress("Training", "fits") if settings.planned_fits > 1 else nullcontext()
 
 

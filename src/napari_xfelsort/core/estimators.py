@@ -81,6 +81,11 @@ def make_estimator(
 def _classifier(
     settings: TrainSettings, classes: NDArray[np.int64], parameters: dict[str, Any]
 ) -> Any:
+    if settings.model not in _MAKERS:
+        raise TrainingError(
+            f"{settings.model} is a network, which this cannot be done with; choose one of "
+            f"{', '.join(_MAKERS)}."
+        )
     made = _MAKERS[settings.model](settings, classes)
     if settings.model == "logistic_regression" and "penalty" in parameters:
         l1 = parameters.pop("penalty") == "l1"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_xfelsort.core.decisions import FAILED, UNSURE, Decisions
+from napari_xfelsort.core.deep.spi_model import check_runtime
 from napari_xfelsort.core.errors import ModelError, RegionError
 from napari_xfelsort.core.estimators import class_probabilities
 from napari_xfelsort.core.features import (
@@ -195,7 +196,10 @@ class Model:
         ------
         ModelError
             If the frames have another shape, or the geometry lacks a panel of the region.
+        MissingDependencyError
+            If it is a network, and PyTorch is not installed.
         """
+        check_runtime(self.estimator)
         if tuple(stack.raw_shape) != self.raw_shape:
             raise ModelError(
                 f"The model was trained on frames of {self.raw_shape}, but these have "

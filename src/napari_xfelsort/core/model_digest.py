@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_xfelsort.core.deep.spi_model import SpiNetworks
 from napari_xfelsort.core.learning.boosting import BoostedTrees
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def add_state(digest: _Hash, value: Any) -> None:
         state = dict(value.__getstate__())
         state.pop("_sklearn_version", None)
         add_state(digest, state)
-    elif isinstance(value, BoostedTrees):
-        digest.update(b"BoostedTrees;")
+    elif isinstance(value, (BoostedTrees, SpiNetworks)):
+        digest.update(f"{type(value).__name__};".encode())
         add_state(digest, value.__dict__)
     else:
         raise TypeError(f"a {type(value).__name__} has no digest")

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_xfelsort.core.deep.spi_model import SpiNetworks, check_networks
 from napari_xfelsort.core.errors import ModelError
 from napari_xfelsort.core.estimators import class_scores
 from napari_xfelsort.core.learning.boosting import check_boosted
@@ -39,7 +40,10 @@ _SCALED = (
 _SINGLE_TREE = "sklearn.tree._classes.DecisionTreeClassifier"
 _FOREST = "sklearn.ensemble._forest.RandomForestClassifier"
 _BOOSTED = "napari_xfelsort.core.learning.boosting.BoostedTrees"
+_NETWORKS = "napari_xfelsort.core.deep.spi_model.SpiNetworks"
 _OTHERWISE = "it is put together in another way than ours"
+#: Types that skops does not know.
+_OURS = (_TREE, _BOOSTED, _NETWORKS)
 #: How skops makes a node, and what it may make that way.
 _ALLOWED = {
     "ObjectNode": (
@@ -50,6 +54,7 @@ _ALLOWED = {
         _SINGLE_TREE,
         _FOREST,
         _BOOSTED,
+        _NETWORKS,
     ),
     "TreeNode": (_TREE,),
     "DictNode": ("builtins.dict",),
@@ -101,9 +106,9 @@ def load_classifier(
             # The file's version is compared, and told, by the model file.
             warnings.simplefilter("ignore", InconsistentVersionWarning)
             unknown = skops.io.get_untrusted_types(data=packed)
-            if set(unknown) - {_TREE, _BOOSTED}:
+            if set(unknown) - set(_OURS):
                 raise ModelError(_unknown_type(name, ", ".join(unknown)))
-            estimator = skops.io.loads(packed, trusted=[_TREE, _BOOSTED])
+            estimator = skops.io.loads(packed, trusted=list(_OURS))
             _check_classifier(estimator, n_features, n_classes, calibrated)
     except ModelError:
         raise
@@ -201,7 +206,13 @@ def _tree_fits(node: Mapping[str, Any], headers: Mapping[str, ArrayHeader]) -> b
 
 
 def _check_classifier(estimator: Any, n_features: int, n_classes: int, calibrated: bool) -> None:
-    """Raise unless the classifier fits; ask it once, after its trees were checked."""
+    """Raise unless the classifier fits; ask it once, after its trees were checked.
+
+    Networks are not asked: they need PyTorch, and what they are is checked in full.
+    """
+    if isinstance(estimator, SpiNetworks):
+        check_networks(estimator, n_features, n_classes)
+        return
     before, final = _parts(estimator)
     n_inputs = n_features
     if [_type_name(step) for step in before][1:] == [_COMPONENTS]:

@@ -12,13 +12,16 @@ from napari_xfelsort.core.decisions import FAILED, UNSURE
 
 #: The class that a threshold is about where there are two classes of which one is it.
 POSITIVE = "good"
+#: What it is called where particles are looked for.
+_SINGLE = "single"
 
 
 def positive_class(class_names: Sequence[str]) -> str | None:
     """Of two classes the one whose probability is compared with the threshold."""
     if len(class_names) != 2:
         return None
-    return POSITIVE if POSITIVE in class_names else class_names[0]
+    known = [name for name in (POSITIVE, _SINGLE) if name in class_names]
+    return known[0] if known else class_names[0]
 
 
 def decide(

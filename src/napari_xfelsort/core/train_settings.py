@@ -28,8 +28,10 @@ ALGORITHMS = (
     "naive_bayes",
     "gradient_boosting",
 )
+#: Networks, which take settings of their own besides and need the extra ``deep``.
+NETWORKS = ("spi_cnn",)
 #: All that can be trained; spi is gradient boosting of what single particles are told by.
-MODELS = (*ALGORITHMS, "spi")
+MODELS = (*ALGORITHMS, "spi", *NETWORKS)
 _KINDS: dict[str, Any] = {
     "int": int,
     "int | None": (int, type(None)),
@@ -46,7 +48,11 @@ SPLITS = ("auto", "event", "file", "run")
 class TrainSettings(FeatureSettings):
     """How a model is trained, and from which features. Shares are fractions: 0.3 is 30 %."""
 
-    model: str = setting("random_forest", "algorithm", choices=MODELS)
+    model: str = setting(
+        "random_forest",
+        "algorithm; spi_cnn is a network for single particles (extra deep)",
+        choices=MODELS,
+    )
     train_share: float = setting(
         0.7, "share of the labelled events to train with", minimum=0.01, maximum=0.99
     )

@@ -23,12 +23,15 @@ from napari_xfelsort.core.learning.judging import Judged, judge
 from napari_xfelsort.core.learning.shares import Fitted, fit_share
 from napari_xfelsort.core.model import Model
 from napari_xfelsort.core.region import Region, as_region
+from napari_xfelsort.core.spi.run_sizes import photon_adu
 from napari_xfelsort.core.splits import Split
 from napari_xfelsort.core.thresholds import positive_class
-from napari_xfelsort.core.train_settings import TrainSettings
+from napari_xfelsort.core.train_settings import NETWORKS, TrainSettings
 from napari_xfelsort.core.training_set import LabelledEvents, Labels, labelled_events
 
 if TYPE_CHECKING:
+    from napari_xfelsort.core.deep.spi_settings import SpiNetworkSettings
+    from napari_xfelsort.core.geometry import Geometry
     from napari_xfelsort.core.stack import EventStack
 
 _MEMORY_SHARE = 0.25
@@ -60,7 +63,9 @@ def train(
         ``logistic_regression``, ``k_nearest_neighbours``, ``decision_tree``,
         ``random_forest``, ``linear_svm``, ``naive_bayes`` or ``gradient_boosting``; or
         ``spi``: gradient boosting of particle features (unless other ``kinds`` are chosen)
-        and of copies of the events as another beam makes them.
+        and of copies of the events as another beam makes them; or ``spi_cnn``: networks
+        for single particles, which take the fields of `SpiNetworkSettings` besides
+        (``preset``, ``recipe``, ...).
     region : Region or str, optional
         Pixels to use, for example ``"panel:p6a0"``; the whole frame when omitted.
     test_share : float
@@ -94,6 +99,11 @@ def train(
         If the region cannot be resolved.
     """
     progress, fit_progress = settings.pop("progress", None), settings.pop("fit_progress", None)
+    network = None
+    if model in NETWORKS:
+        from napari_xfelsort.core.deep.spi_settings import split_settings
+
+        network, settings = split_settings(settings)
     chosen = {"train_share": 1 - test_share, **settings}
     values = {
         **chosen,
@@ -104,7 +114,7 @@ def train(
         "seed": seed,
     }
     return train_with(
-        stack, labels, TrainSettings.from_dict(values), region, progress, fit_progress
+        stack, labels, TrainSettings.from_dict(values), region, progress, fit_progress, network
     )
 
 
@@ -115,10 +125,11 @@ def train_with(
     region: Region | str | None = None,
     progress: Progress | None = None,
     fit_progress: Progress | None = None,
+    network: SpiNetworkSettings | None = None,
 ) -> Model:
     """Train a model with settings as one object; see `train`."""
     prepared = prepare(stack, labels, settings, region, progress)
-    return train_prepared(prepared, settings, fit_progress)
+    return train_prepared(prepared, settings, fit_progress, network)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +158,10 @@ class Prepared:
         Features that are the same in all labelled events.
     copies : ndarray of float32, shape (events, copies, features), or None
         Features of copies of the events that train; NaN for those that test.
+    geometry : Geometry or None
+        Of the stack.
+    photon : float
+        ADU that a photon counts, 1 where the geometry does not say.
     """
 
     data: LabelledEvents
@@ -159,6 +174,8 @@ class Prepared:
     files: list[str]
     constant: int
     copies: NDArray[np.float32] | None = None
+    geometry: Geometry | None = None
+    photon: float = 1.0
 
 
 def prepare(
@@ -203,6 +220,8 @@ def prepare(
         _files(stack),
         constant,
         copies,
+        stack.geometry,
+        photon_adu(stack),
     )
 
 
@@ -229,7 +248,10 @@ def _copies(
 
 
 def train_prepared(
-    prepared: Prepared, settings: TrainSettings, fit_progress: Progress | None = None
+    prepared: Prepared,
+    settings: TrainSettings,
+    fit_progress: Progress | None = None,
+    network: SpiNetworkSettings | None = None,
 ) -> Model:
     """Train a model on features that were read before; see `train`.
 
@@ -241,23 +263,21 @@ def train_prepared(
     settings : TrainSettings
         How to train.
     fit_progress : callable, optional
-        Called with fits done and fits in all; may raise to stop.
+        Called with fits (of networks: epochs) done and in all; may raise to stop.
+    network : SpiNetworkSettings, optional
+        How networks are trained, where the model is one.
     """
     data, division = prepared.data, prepared.division
     _check_rule(settings, data.class_names, prepared.positive)
-    train_side = ~division.test
-    groups = None if division.groups is None else division.groups[train_side]
-    # From here on only the training share is known, until the model is judged.
-    fitted = fit_share(
-        settings,
-        data.matrix[train_side],
-        data.classes[train_side],
-        groups,
-        data.class_names,
-        prepared.positive,
-        fit_progress,
-        None if prepared.copies is None else prepared.copies[train_side],
-    )
+    if settings.model in NETWORKS:
+        from napari_xfelsort.core.deep.spi_fit import fit_networks, preset_settings
+        from napari_xfelsort.core.deep.spi_settings import SpiNetworkSettings
+
+        network = network or SpiNetworkSettings()
+        settings = preset_settings(settings, network)
+        fitted = fit_networks(prepared, settings, network, fit_progress)
+    else:
+        fitted = _fitted(prepared, settings, fit_progress)
     return Model(
         data.class_names,
         fitted.estimator,
@@ -275,6 +295,23 @@ def train_prepared(
         fitted.rule.band,
         fitted.rule.margin,
         fitted.calibration,
+    )
+
+
+def _fitted(prepared: Prepared, settings: TrainSettings, fit_progress: Progress | None) -> Fitted:
+    data, division = prepared.data, prepared.division
+    train_side = ~division.test
+    groups = None if division.groups is None else division.groups[train_side]
+    # From here on only the training share is known, until the model is judged.
+    return fit_share(
+        settings,
+        data.matrix[train_side],
+        data.classes[train_side],
+        groups,
+        data.class_names,
+        prepared.positive,
+        fit_progress,
+        None if prepared.copies is None else prepared.copies[train_side],
     )
 
 

@@ -132,6 +132,31 @@ class _Counter:
             self._progress(self._done, self._total)
 
 
+def choose_rule(
+    settings: TrainSettings,
+    probabilities: NDArray[np.float64],
+    classes: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    positive: str | None,
+) -> tuple[DecisionRule, dict[str, Any]]:
+    """The rule of the settings for events of the training share, and how it does on them.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+        With threshold and what is unsure.
+    probabilities : ndarray, shape (events, classes)
+        Of each event by a model that has not seen it.
+    classes, class_names, positive
+        As of `fit_share`.
+    """
+    threshold = settings.threshold_number()
+    if threshold is None:
+        threshold = _threshold(settings, probabilities, classes, class_names, positive)
+    rule = _rule(settings, threshold, positive)
+    return rule, _judged(probabilities, classes, class_names, rule)
+
+
 def _threshold(
     settings: TrainSettings,
     probabilities: NDArray[np.float64],
