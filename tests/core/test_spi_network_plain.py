@@ -11,6 +11,7 @@ import pytest
 from spi_pictures import BEAM, SHAPE, geometry, run
 
 import napari_xfelsort as xs
+from napari_xfelsort.core.deep import spi_model
 from napari_xfelsort.core.deep.spi_augmentation import (
     SpiAugmenter,
     SpiChanges,
@@ -449,6 +450,7 @@ def test_a_model_file_keeps_networks_without_running_them(trained, tmp_path, mon
 
 def test_a_model_of_networks_tells_what_it_needs_before_the_work(trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(spi_model, "has_onnx", lambda: False)
     with pytest.raises(MissingDependencyError, match=r"napari-xfelsort\[deep\]"):
         trained.check(run()[0])
 

@@ -16,9 +16,10 @@ from napari_xfelsort.core.deep import spi_training
 from napari_xfelsort.core.deep.spi_fit import training_time
 from napari_xfelsort.core.deep.spi_layout import PictureLayout
 from napari_xfelsort.core.deep.spi_model import SpiNetworks, network_softmax, standardised
+from napari_xfelsort.core.deep.spi_onnx import OnnxNetwork, has_onnx
 from napari_xfelsort.core.deep.spi_resnet import SpiNetwork, new_spi_tensors, spi_blocks
 from napari_xfelsort.core.deep.spi_settings import SpiNetworkSettings
-from napari_xfelsort.core.deep.spi_training import SpiData, SpiTrainer
+from napari_xfelsort.core.deep.spi_training import SpiData, SpiTrainer, low_precision
 from napari_xfelsort.core.errors import SettingsError, TrainingError
 from napari_xfelsort.core.train_settings import TrainSettings
 from napari_xfelsort.core.training import prepare
@@ -26,7 +27,14 @@ from napari_xfelsort.core.training import prepare
 torch = pytest.importorskip("torch", reason="PyTorch (extra deep) is not installed")
 
 QUICK = SpiNetworkSettings(
-    recipe="cpu", cell=1, parts=2, epochs=2, batch=16, drawn_share=0.4, device="cpu"
+    recipe="cpu",
+    cell=1,
+    parts=2,
+    epochs=2,
+    batch=16,
+    drawn_share=0.4,
+    device="cpu",
+    precision="float32",
 )
 
 
@@ -104,6 +112,23 @@ def test_the_arithmetic_is_that_of_a_network_of_layers(architecture):
         rtol=1e-3,
         atol=1e-4,
     )
+
+
+@pytest.mark.parametrize("architecture", ["early", "paper"])
+def test_onnx_runtime_says_the_same(architecture):
+    if not has_onnx():
+        pytest.skip("onnx or ONNX Runtime is not installed")
+    shape = (48, 40)
+    random = np.random.default_rng(0)
+    tensors = new_spi_tensors(architecture, shape, (0,))
+    for name in tensors:
+        if "norm" in name:
+            tensors[name] += random.uniform(0, 0.3, tensors[name].shape).astype(np.float32)
+    x = random.standard_normal((3, *shape)).astype(np.float32)
+    wanted = SpiNetwork(architecture, shape, tensors).logits_of(x)
+    assert np.ptp(wanted) > 0.1
+    found = OnnxNetwork(architecture, shape, tensors).logits_of(x)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
 
 
 def data_of(n=60):
@@ -226,7 +251,7 @@ def test_networks_are_averaged_over_mirrors():
         for way in (seen, seen[:, ::-1])
     ]
     assert np.ptp(each, axis=0).max() > 1e-4
-    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-6)
+    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-5)
     np.testing.assert_allclose(found.sum(axis=1), 1)
     other = SpiNetworks("early", layout, True, 1.0, 0.5, "rows", tensors, 0)
     np.testing.assert_allclose(other.predict_proba(matrix), found[:, ::-1])
@@ -282,6 +307,16 @@ def test_the_time_is_told_before():
     seconds, words = training_time(prepared, settings, QUICK)
     assert seconds > 0
     assert "2 networks (cpu recipe, pictures of 28 x 26, 100 steps of 16) takes about" in words
+
+
+def test_low_precision_is_taken_where_there_is_some(monkeypatch):
+    assert not low_precision("float32", "cpu")
+    assert low_precision("bfloat16", "cpu")
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+    assert not low_precision("auto", "cpu")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert low_precision("auto", "cpu")
 
 
 def test_low_precision_trains_too(tmp_path, monkeypatch):

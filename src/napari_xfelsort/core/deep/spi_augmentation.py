@@ -60,7 +60,7 @@ class SpiChanges:
     cutout: float = 0.25
     thinning: float = 0.7
     background: float = 3.0
-    often: float = 0.25
+    often: float = 0.2
 
     def times(self, strength: float) -> SpiChanges:
         """So many times as much."""

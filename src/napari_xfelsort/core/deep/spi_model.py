@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,18 @@ from numpy.typing import NDArray
 
 from napari_xfelsort.core.deep.networks import device_of, torch_module
 from napari_xfelsort.core.deep.spi_layout import LEAST, MOST, PictureLayout, flips
+from napari_xfelsort.core.deep.spi_onnx import OnnxNetwork, has_onnx
 from napari_xfelsort.core.deep.spi_resnet import SpiNetwork, Tensors, spi_shapes
 from napari_xfelsort.core.deep.spi_settings import ARCHITECTURES, MIRRORS
+from napari_xfelsort.core.errors import MissingDependencyError
 
 Floats = NDArray[np.float32]
 
 _BATCH = 64
 #: Networks made of tensors, of models in use.
-_made: weakref.WeakKeyDictionary[SpiNetworks, list[SpiNetwork]] = weakref.WeakKeyDictionary()
+_made: weakref.WeakKeyDictionary[SpiNetworks, list[SpiNetwork | OnnxNetwork]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class SpiNetworks:
@@ -88,7 +91,7 @@ class SpiNetworks:
         Raises
         ------
         MissingDependencyError
-            If PyTorch is not installed.
+            If neither PyTorch nor ONNX Runtime is installed.
         """
         networks = _made.get(self)
         if networks is None:
@@ -103,12 +106,16 @@ class SpiNetworks:
                 result[k : k + _BATCH] += network_softmax(network, seen, all_flips)
         return (result if self.positive else result[:, ::-1]) / len(networks)
 
-    def networks(self) -> Iterator[SpiNetwork]:
-        """The networks, to be run."""
-        device = device_of("auto")
+    def networks(self) -> Iterator[SpiNetwork | OnnxNetwork]:
+        """The networks, to be run: on a GPU, else by ONNX Runtime where it is, or PyTorch."""
+        device = device_of("auto") if has_torch() else "cpu"
         for k in range(self.n_networks):
             own = {name: values[k] for name, values in self.tensors.items()}
-            yield SpiNetwork(self.architecture, (self.shape[0], self.shape[1]), own, device)
+            shape = (self.shape[0], self.shape[1])
+            if device == "cpu" and has_onnx():
+                yield OnnxNetwork(self.architecture, shape, own)
+            else:
+                yield SpiNetwork(self.architecture, shape, own, device)
 
     def predict(self, matrix: Floats) -> NDArray[np.int64]:
         """The most likely class."""
@@ -117,9 +124,18 @@ class SpiNetworks:
 
 
 def check_runtime(estimator: Any) -> None:
-    """Raise MissingDependencyError if a classifier is of networks and PyTorch is not there."""
-    if isinstance(estimator, SpiNetworks):
+    """Raise MissingDependencyError if a classifier is of networks and nothing can run them."""
+    if isinstance(estimator, SpiNetworks) and not has_onnx():
         torch_module()
+
+
+def has_torch() -> bool:
+    """Whether PyTorch is installed."""
+    try:
+        torch_module()
+    except MissingDependencyError:
+        return False
+    return True
 
 
 def standardised(
@@ -133,30 +149,16 @@ def standardised(
 
 
 def network_softmax(
-    network: SpiNetwork, seen: Floats, all_flips: tuple[tuple[int, ...], ...] = ((),)
+    network: SpiNetwork | OnnxNetwork, seen: Floats, all_flips: tuple[tuple[int, ...], ...] = ((),)
 ) -> NDArray[np.float64]:
     """Probabilities (n, 2) of pictures (n, rows, columns) as seen; the mean over flips."""
-    torch = torch_module()
-    device = network.tensors["last.bias"].device
     result = np.zeros((len(seen), 2))
-    with torch.inference_mode(), one_thread():
-        pictures = torch.from_numpy(seen).to(device)
-        for axes in all_flips:
-            logits = network.logits(pictures.flip(axes)[:, None]).double()
-            result += logits.softmax(1).cpu().numpy()
+    for axes in all_flips:
+        pictures = np.ascontiguousarray(np.flip(seen, axes)) if axes else seen
+        logits = network.logits_of(pictures).astype(np.float64)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        result += odds / odds.sum(axis=1, keepdims=True)
     return result / len(all_flips)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch with one thread: sums in one order, and workers that do not get in their ways."""
-    torch = torch_module()
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def check_networks(model: SpiNetworks, n_features: int, n_classes: int) -> None:

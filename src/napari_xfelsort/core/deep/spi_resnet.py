@@ -33,8 +33,10 @@ _LAYOUT: dict[str, tuple[int, tuple[tuple[int, bool], ...]]] = {
 #: Pixels along the sides of the last map, about.
 _LAST = 6
 _FIRST = 16
+#: Tensors of a norm.
+NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 #: Slope of leaky ReLU below 0.
-_SLOPE = 0.01
+SLOPE = 0.01
 
 
 class SpiBlock(NamedTuple):
@@ -139,13 +141,15 @@ class SpiNetwork:
         device: str = "cpu",
     ) -> None:
         torch = torch_module()
+        # Channels next to each other: faster without a GPU.
+        self.layout = torch.channels_last
         self.blocks = tuple(spi_blocks(architecture, shape))
         self.first = first_stride(architecture, shape)
         self.tensors = {}
         for name, values in tensors.items():
             tensor = torch.tensor(values, dtype=torch.float32, device=device)
-            if tensor.ndim == 4:  # channels next to each other: faster without a GPU
-                tensor = tensor.contiguous(memory_format=torch.channels_last)
+            if tensor.ndim == 4:
+                tensor = tensor.contiguous(memory_format=self.layout)
             self.tensors[name] = tensor
 
     def logits(self, pictures: Any, learning: bool = False) -> Any:
@@ -156,12 +160,24 @@ class SpiNetwork:
         from torch.nn import functional
 
         own = self.tensors
-        x = pictures.contiguous(memory_format=torch_module().channels_last)
+        x = pictures.contiguous(memory_format=self.layout)
         x = functional.conv2d(x, own["stem.weight"], None, self.first, 1)
         for block in self.blocks:
             x = self._block(x, block, learning)
         x = self._active(x, "norm", learning).mean((2, 3))
         return functional.linear(x, own["last.weight"], own["last.bias"])
+
+    def logits_of(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network says of pictures (n, rows, columns), with one thread."""
+        torch = torch_module()
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)  # sums in one order, and workers out of each other's way
+        try:
+            with torch.inference_mode():
+                pictures = torch.from_numpy(seen).to(self.tensors["last.bias"].device)
+                return np.asarray(self.logits(pictures[:, None]).cpu().numpy(), np.float32)
+        finally:
+            torch.set_num_threads(before)
 
     def parameters(self) -> list[Any]:
         """The tensors that learn, made to."""
@@ -200,7 +216,7 @@ class SpiNetwork:
             own[f"{norm}.bias"],
             learning,
         )
-        return functional.leaky_relu(x, _SLOPE)
+        return functional.leaky_relu(x, SLOPE)
 
 
 def _known(architecture: str) -> tuple[int, tuple[tuple[int, bool], ...]]:
@@ -215,5 +231,4 @@ def _halvings(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
-    parts = ("weight", "bias", "running_mean", "running_var")
-    return {f"{name}.{part}": (channels,) for part in parts}
+    return {f"{name}.{part}": (channels,) for part in NORM_PARTS}

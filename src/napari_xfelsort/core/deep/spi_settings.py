@@ -77,9 +77,10 @@ class SpiNetworkSettings(Settings):
         choices=("auto", *MIRRORS),
     )
     precision: str = setting(
-        "float32",
-        "numbers that training multiplies; bfloat16 is faster where the processor has it",
-        choices=("float32", "bfloat16"),
+        "auto",
+        "numbers that training multiplies: bfloat16, which is faster where the processor has it "
+        "(auto: there), or float32",
+        choices=("auto", "float32", "bfloat16"),
     )
     device: str = setting("auto", "where to compute", choices=DEVICES)
     resume: bool = setting(
@@ -172,8 +173,8 @@ _RECIPES: dict[str, dict[str, Any]] = {
         "architecture": "early",
         "root": True,
         "parts": 3,
-        "epochs": 14,
-        "batch": 64,
+        "epochs": 30,
+        "batch": 32,
         "rate": 2e-3,
         "drawn_share": 0.2,
         "patience": 0,

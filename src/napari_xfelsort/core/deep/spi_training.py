@@ -108,6 +108,7 @@ class SpiTrainer:
         self.data, self.settings, self.seed = data, settings, seed
         self.device = device_of(settings.device)
         self.recipe: SpiRecipe = settings.recipe_for(self.device != "cpu")
+        self.low = low_precision(settings.precision, self.device)
         layout = data.layout
         self.mirrors = layout.mirrors() if settings.mirrors == "auto" else settings.mirrors
         self.mean, self.sd = seen_moments(data.pictures, layout, self.recipe.root)
@@ -218,14 +219,13 @@ class SpiTrainer:
         from torch.nn import functional
 
         weights = torch.tensor(self.recipe.weights, dtype=torch.float32, device=self.device)
-        low = torch.bfloat16 if self.settings.precision == "bfloat16" else torch.float32
         total = 0.0
         for _ in range(steps):
             drawn = draw(self.data.single, rows, self.recipe, random)
             values = self.augmenter.batch(self.data.pictures[drawn], random)
             batch = torch.from_numpy(values[:, np.newaxis]).to(self.device)
             truth = torch.from_numpy(self.data.single[drawn].astype(np.int64)).to(self.device)
-            with torch.autocast(self.device, low, enabled=low != torch.float32):
+            with torch.autocast(self.device, torch.bfloat16, enabled=self.low):
                 logits = network.logits(batch, learning=True)
             loss = functional.cross_entropy(logits.float(), truth, weights)
             optimizer.zero_grad()
@@ -320,6 +320,7 @@ class SpiTrainer:
             "settings": self.settings.to_dict(),
             "seed": self.seed,
             "device": self.device,
+            "low": self.low,
             "torch": str(torch_module().__version__),
             "photon": data.photon,
             "shape": list(data.layout.shape),
@@ -345,6 +346,17 @@ def draw(
         ones[random.integers(len(ones), size=recipe.batch)],
         others[random.integers(len(others), size=recipe.batch)],
     )
+
+
+def low_precision(choice: str, device: str) -> bool:
+    """Whether training multiplies numbers of the type bfloat16."""
+    if choice != "auto":
+        return choice == "bfloat16"
+    torch = torch_module()
+    if device != "cpu":
+        return bool(torch.cuda.is_bf16_supported())
+    known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in known)
 
 
 def seen_moments(pictures: Floats, layout: PictureLayout, root: bool) -> tuple[float, float]:
