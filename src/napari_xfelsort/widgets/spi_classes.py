@@ -1,0 +1,261 @@
+"""Classes by expectation maximisation in the SPI dock: averages to look at and choose from."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QMessageBox, QVBoxLayout, QWidget
+
+from napari_xfelsort.core.errors import NoEventsError, SettingsError
+from napari_xfelsort.core.profiles.table import EventNames
+from napari_xfelsort.core.spi.em_classes import EmClasses, classes_of
+from napari_xfelsort.core.spi.em_counts import read_counts
+from napari_xfelsort.core.spi.em_files import DATA, write_classes
+from napari_xfelsort.core.spi.em_settings import EmSettings
+from napari_xfelsort.core.stack import EventStack
+from napari_xfelsort.widgets.dock import Message, PathField, button, row
+from napari_xfelsort.widgets.forms import SettingsForm
+from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
+from napari_xfelsort.widgets.spi_gallery import ORDERS, ClassGallery
+from napari_xfelsort.widgets.spi_tab import EventsBox, Numbers, Selections, SpiTab
+from napari_xfelsort.widgets.workers import Job, Report
+
+_FIRST = ("classes", "rotations", "runs")
+
+
+def classifying(stack: EventStack, settings: EmSettings, report: Report) -> EmClasses:
+    """Work: classes of events; reports counts and what is counted."""
+    counts = read_counts(stack, settings, lambda n, of: report((n, of, "events")))
+    return classes_of(
+        counts, settings, EventNames(stack), lambda n, of: report((n, of, "iterations"))
+    )
+
+
+def writing(
+    found: EmClasses, folder: str, keep: list[int], overwrite: bool, report: Report
+) -> str:
+    """Work: write classes; returns a sentence."""
+    written = write_classes(found, folder, keep, overwrite)
+    return f"{len(written)} files are in {folder}."
+
+
+class ClassesTab(SpiTab):
+    """Puts events into classes, and keeps those of chosen classes.
+
+    Attributes
+    ----------
+    found : EmClasses or None
+        The classes.
+    numbers : ndarray of int
+        Which events of the run they are of.
+    """
+
+    #: The averages are there.
+    ready = Signal()
+
+    def __init__(self, selections: Selections) -> None:
+        super().__init__(selections)
+        self.found: EmClasses | None = None
+        self.numbers: Numbers = np.zeros(0, np.int64)
+        self._build()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the classes."""
+        self.found = None
+        self.gallery.forget()
+        self.results.setVisible(False)
+        self.set_busy(False)
+
+    def set_busy(self, busy: bool) -> None:
+        """Classes are made once at a time."""
+        self.find_button.setEnabled(not busy and self.stack is not None)
+        self.write_button.setEnabled(not busy)
+
+    def find(self) -> None:
+        """Put the chosen events into classes."""
+        if self.stack is None:
+            return
+        try:
+            settings = self.form.settings()
+            numbers = self.events.numbers(len(self.stack))
+        except SettingsError:
+            self.told.emit("Correct the settings first.", False)
+            return
+        except NoEventsError as error:
+            self.told.emit(str(error), False)
+            return
+        part = self.stack.subset(numbers)
+        job = Job("classes of patterns", functools.partial(classifying, part, settings))
+        job.succeeded.connect(functools.partial(self._take, self.stack, numbers))
+        self.job_wanted.emit(job, "Reading events…")
+
+    def _take(self, stack: EventStack, numbers: Numbers, found: EmClasses) -> None:
+        if stack is not self.stack:
+            return  # another run was chosen meanwhile
+        self.gallery.forget()
+        self.found, self.numbers = found, numbers
+        self.results.setVisible(True)
+        self._show()
+        self.ready.emit()
+        if found.problems:
+            why = next(iter(found.problems.values()))
+            self.told.emit(f"{len(found.problems)} events could not be read: {why}", False)
+        elif not all(found.converged):
+            self.told.emit(
+                f"Events still changed classes after {found.settings.iterations} iterations; "
+                "allow more under More.",
+                False,
+            )
+
+    # --- what is kept -------------------------------------------------------------------
+
+    def _show(self, _: int = 0) -> None:
+        self.gallery.show_classes(self.found, self.order.currentText())
+
+    def _picked(self) -> None:
+        found, classes = self.found, self.gallery.classes
+        for each in self._with_classes:
+            each.setEnabled(bool(classes))
+        if found is None:
+            return
+        if not classes:
+            self.kept.tell("Click the classes to keep: those that look like single particles.")
+            return
+        own, sure = found.kept(classes), found.kept(classes, 1)
+        self.kept.tell(
+            f"Kept: {len(classes)} of {int((found.counts > 0).sum())} classes, {int(own.sum())} "
+            f"of {len(own)} events; {int(sure.sum())} by all runs."
+        )
+
+    def _pick_round(self) -> None:
+        if self.found is not None:
+            self.gallery.select(self.found.round_classes())
+
+    def _look_at(self, k: int) -> None:
+        """Show the next event of one class."""
+        if self.found is not None:
+            self.browsed.emit(np.sort(self._numbers(self.found.labels == k)))
+
+    def _numbers(self, chosen: Any) -> Numbers:
+        return self.numbers[np.flatnonzero(chosen)]
+
+    def _to_selection(self) -> None:
+        if self.found is not None:
+            self.keep("classes", self._numbers(self.found.kept(self.gallery.classes)))
+
+    def _sure_to_selection(self) -> None:
+        if self.found is not None:
+            sure = self.found.kept(self.gallery.classes, 1)
+            self.keep("classes of all runs", self._numbers(sure))
+
+    def _take_away(self) -> None:
+        """A selection without the events that all runs put into classes not kept."""
+        if self.found is None or self.stack is None:
+            return
+        try:
+            whole = self.of.numbers(len(self.stack))
+        except NoEventsError as error:
+            self.told.emit(str(error), False)
+            return
+        rejected = self._numbers(self.found.rejected(self.gallery.classes))
+        self.keep(f"{self.of.chosen}, classes", np.setdiff1d(whole, rejected))
+
+    def _next(self) -> None:
+        if self.found is not None:
+            self.browsed.emit(np.sort(self._numbers(self.found.kept(self.gallery.classes))))
+
+    def _write(self) -> None:
+        folder = self.folder.path()
+        if self.found is None:
+            return
+        if folder is None:
+            self.told.emit("Choose a folder to write into.", False)
+            return
+        folder = os.path.abspath(os.path.expanduser(folder))
+        overwrite = os.path.exists(os.path.join(folder, DATA))
+        if overwrite:
+            answer = QMessageBox.question(
+                self,
+                "Replace classes?",
+                f"{folder} has classes already. Replace them?",
+                QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
+                QMessageBox.StandardButton.No,
+            )
+            if answer != QMessageBox.StandardButton.Yes:
+                return
+        work = functools.partial(writing, self.found, folder, self.gallery.classes, overwrite)
+        job = Job("writing classes", work)
+        job.succeeded.connect(self._written)
+        self.job_wanted.emit(job, "Writing…")
+
+    def _written(self, sentence: str) -> None:
+        self.told.emit(sentence, True)
+
+    # --- how it looks -------------------------------------------------------------------
+
+    def _build(self) -> None:
+        tip = "Which events are put into classes: best those of about the right size"
+        self.events = EventsBox(self.selections, "em_events", tip)
+        self.form = SettingsForm(EmSettings, _FIRST)
+        tip = "Put the events into classes of patterns that are alike but for rotation"
+        self.find_button = button("Find classes", "find_classes", tip, self.find)
+        above = QFormLayout()
+        above.setContentsMargins(0, 0, 0, 0)
+        above.addRow("Events", self.events)
+        self.column.addLayout(above)
+        for widget in (self.form, self.find_button):
+            self.column.addWidget(widget)
+        self.results = self._build_results()
+        self.column.addWidget(self.results)
+        self.column.addStretch()
+        self.gallery.picked.connect(self._picked)
+
+    def _build_results(self) -> QWidget:
+        self.order = QComboBox()
+        self.order.setObjectName("class_order")
+        self.order.addItems(ORDERS)
+        self.order.setToolTip("Round averages, alike all around, are those of single particles")
+        needs_focus_for_wheel(self.order)
+        self.order.activated.connect(self._show)
+        tip = "Select the classes that are alike all around: anisotropy below 0.25"
+        self.round_button = button("Round ones", "round_classes", tip, self._pick_round)
+        self.gallery = ClassGallery()
+        self.gallery.opened.connect(self._look_at)
+        self.kept = Message()
+        self.kept.setObjectName("kept_classes")
+        part = QWidget()
+        column = QVBoxLayout(part)
+        column.setContentsMargins(0, 0, 0, 0)
+        line = row(self.order, self.round_button)
+        line.setStretch(0, 1)
+        column.addLayout(line)
+        column.addWidget(self.gallery)
+        column.addWidget(self.kept)
+        tip = "Keep the events of these classes as a selection"
+        keep = button("To selection", "keep_classes", tip, self._to_selection)
+        tip = "Keep those of them that every run would keep"
+        sure = button("By all runs", "keep_sure", tip, self._sure_to_selection)
+        tip = "Show the next event of these classes"
+        browse = button("Next event", "next_of_classes", tip, self._next)
+        tip = (
+            "A new selection of this one without the events that every run puts into the other "
+            "classes"
+        )
+        less = button("Take the others from", "take_away", tip, self._take_away)
+        self.of = EventsBox(self.selections, "take_away_from", "From which selection", "")
+        self._with_classes = (keep, sure, browse, less)
+        self.folder = PathField(
+            "classes_folder", "new folder", "Folder for the classes", "", "a folder"
+        )
+        tip = "Write lists of all classes, tables and averages into the folder"
+        self.write_button = button("Write", "write_classes", tip, self._write)
+        column.addLayout(row(keep, sure, browse))
+        for line in (row(less, self.of), row(self.folder, self.write_button)):
+            column.addLayout(line)
+        line.setStretch(0, 1)
+        return part
