@@ -59,6 +59,7 @@ class Tour:
         self.sort()
         self.anomalies()
         self.peaks()
+        self.spi()
 
     def browse(self) -> None:
         """An assembled run with rings, peaks and the readout."""
@@ -314,6 +315,34 @@ class Tour:
         self.viewer.reset_view()
         self.settle()
         self.picture("peaks", LARGE)
+
+    def spi(self) -> None:
+        """A simulated run of single particles, its classes, the round ones chosen."""
+        from napari_xfelsort.core.simulate.spi import simulate_spi
+        from napari_xfelsort.widgets.layers import Opened
+        from napari_xfelsort.widgets.reading import open_layers
+        from napari_xfelsort.widgets.runs import runs_of
+
+        made = simulate_spi(self.work / "virus", n_events=300, single=0.3, photons=20_000)
+        run = runs_of(self.viewer).add(open_layers(Opened((str(made.data),), str(made.geometry))))
+        dock = self.dock("SPI")
+        dock.sizes.find_button.click()
+        self.wait(lambda: dock.job is None)
+        dock.sizes.keep("right size", dock.sizes.passing)
+        dock.tabs.setCurrentWidget(dock.classes)
+        dock.classes.form.inputs["classes"].show_value(9)
+        dock.classes.events.setCurrentIndex(1)
+        dock.classes.find_button.click()
+        self.wait(lambda: dock.job is None, 1200)
+        dock.classes.order.setCurrentIndex(1)
+        dock.classes.order.activated.emit(1)
+        dock.classes.round_button.click()
+        run.go_to(int(dock.classes.numbers[dock.classes.found.labels == 0][0]))
+        self.wait(lambda: run.is_drawn)
+        run.set_contrast(1, 99.5)
+        self.viewer.reset_view()
+        self.settle()
+        self.picture("spi", LARGE)
 
     # --- the window -----------------------------------------------------------------------
 
