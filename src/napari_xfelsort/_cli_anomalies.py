@@ -177,27 +177,15 @@ def _network(
     overwrite: bool,
 ) -> tuple[DeepModel, dict[int, str]]:
     """A network, trained and saved, and why events could not be read."""
-    import numpy as np
-
     from napari_xfelsort.core.anomalies.labelled import groups_of
     from napari_xfelsort.core.deep import train_on_pictures
-    from napari_xfelsort.core.deep.applying import NO_PICTURE, readable_frames
-    from napari_xfelsort.core.deep.networks import torch_module
-    from napari_xfelsort.core.deep.pictures import all_pictures
-    from napari_xfelsort.core.deep.weights import safetensors_module
+    from napari_xfelsort.core.deep.applying import event_pictures
 
-    for needed in (torch_module, safetensors_module):  # told before the work
-        needed()
-    failed: dict[int, str] = {}
-    positions = [int(position) for position in labelled.positions]
     with progress("Reading labelled events") as report:
-        frames = readable_frames(reader, positions, failed, report)
-        pictures, made = all_pictures(frames, len(positions), settings, reader.center, reader.mask)
-    for k in np.flatnonzero(~made).tolist():
-        failed.setdefault(k, NO_PICTURE)
+        pictures, made, failed = event_pictures(reader, labelled.positions, settings, report)
     with progress("Training", "epochs") as report:
         model = train_on_pictures(
-            pictures if made.all() else pictures[made],
+            pictures,
             labelled.truth[made],
             settings,
             labelled.class_names,

@@ -8,8 +8,16 @@ import sys
 import numpy as np
 import pytest
 
-from napari_xfelsort.core.deep import DeepSettings, ensemble_probabilities, train_deep
+from napari_xfelsort.core.anomalies.stack_features import FrameReader
+from napari_xfelsort.core.deep import (
+    DeepSettings,
+    applying,
+    ensemble_probabilities,
+    networks,
+    train_deep,
+)
 from napari_xfelsort.core.deep import pictures as picture_module
+from napari_xfelsort.core.deep.applying import event_pictures
 from napari_xfelsort.core.deep.augmentation import augmented, dihedral, enlarged, lit, rolled
 from napari_xfelsort.core.deep.networks import (
     PARTS,
@@ -17,6 +25,7 @@ from napari_xfelsort.core.deep.networks import (
     new_tensors,
     part_of,
     tensor_shapes,
+    what_is_missing,
 )
 from napari_xfelsort.core.deep.pictures import all_pictures, picture_of, pictures_of, reduced
 from napari_xfelsort.core.deep.schedule import (
@@ -24,8 +33,16 @@ from napari_xfelsort.core.deep.schedule import (
     cycle_lengths,
     layer_shares,
     phases,
+    share_done,
 )
-from napari_xfelsort.core.errors import MissingDependencyError, ModelError, SettingsError
+from napari_xfelsort.core.errors import (
+    MissingDependencyError,
+    ModelError,
+    RegionError,
+    SettingsError,
+)
+from napari_xfelsort.core.source import ArraySource
+from napari_xfelsort.core.stack import EventStack
 
 
 @pytest.mark.parametrize(
@@ -116,6 +133,13 @@ def test_phases_and_rates_depend_on_given_weights():
     always = DeepSettings(freeze="always", layer_rates="always", sizes=(64,))
     assert [phase.frozen for phase in phases(always, given=False)] == [True, False]
     assert layer_shares(always, given=False)[0] == 0.125
+
+
+def test_the_share_of_a_training_that_is_over_by_hand():
+    settings = DeepSettings(sizes=(64, 128))  # an epoch of the second size takes 4 times as long
+    shares = [share_done(settings, epoch, 4) for epoch in range(5)]
+    assert shares == pytest.approx([0, 0.1, 0.2, 0.6, 1])
+    assert share_done(settings, 14, 14) == 1
 
 
 def test_brightness_and_contrast_by_hand():
@@ -225,3 +249,39 @@ def test_that_pytorch_is_missing_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingDependencyError, match=r"napari-xfelsort\[deep\]"):
         train_deep([np.ones((32, 32))] * 2, np.ones((2, 7)))
+
+
+def test_what_is_missing_is_a_sentence(monkeypatch):
+    monkeypatch.setattr(networks, "find_spec", lambda name: name)
+    assert what_is_missing() == ""
+    monkeypatch.setattr(networks, "find_spec", lambda name: None if name == "torch" else name)
+    assert what_is_missing().startswith("Networks need PyTorch, which is not installed: pip")
+    monkeypatch.setattr(networks, "find_spec", lambda name: None)
+    assert "PyTorch and safetensors, which are not" in what_is_missing()
+
+
+def test_pictures_of_events_and_why_some_have_none(monkeypatch):
+    settings = DeepSettings(picture_size=32, sizes=(32,))
+    frames = np.random.default_rng(2).poisson(9.0, (4, 40, 40)).astype(np.float32)
+    stack = EventStack([ArraySource(frames)])
+    reader = FrameReader(stack, (20.0, 20.0))
+    told, read = [], reader.frame
+
+    def frame(i):
+        if i == 2:
+            raise RegionError("All pixels are bad in this event, or masked.")
+        return read(i)
+
+    monkeypatch.setattr(reader, "frame", frame)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingDependencyError, match="PyTorch"):
+        event_pictures(reader, [3, 2, 0], settings, lambda *n: told.append(n))
+    assert told == []
+    for needed in ("torch_module", "safetensors_module"):
+        monkeypatch.setattr(applying, needed, lambda: None)
+    found, made, failed = event_pictures(reader, [3, 2, 0], settings, lambda *n: told.append(n))
+    assert made.tolist() == [True, False, True]
+    assert failed == {1: "All pixels are bad in this event, or masked."}
+    own = [picture_of(frames[i], settings, (20.0, 20.0), reader.mask) for i in (3, 0)]
+    assert np.array_equal(found, own)
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]

@@ -18,11 +18,13 @@ from napari_xfelsort.core.agreement import fleiss_kappa
 from napari_xfelsort.core.anomalies import attribution
 from napari_xfelsort.core.anomalies import stack_features as stack_module
 from napari_xfelsort.core.anomalies.applying import apply_anomalies
+from napari_xfelsort.core.anomalies.metrics import evaluate_labels
 from napari_xfelsort.core.anomalies.model_file import load_anomaly_model, save_anomaly_model
 from napari_xfelsort.core.anomalies.stack_features import FrameReader, stack_features
 from napari_xfelsort.core.anomalies.training import train_anomalies
-from napari_xfelsort.core.deep import DeepModel, DeepSettings, applying
-from napari_xfelsort.core.errors import ModelError
+from napari_xfelsort.core.deep import DeepModel, DeepSettings, TrainingStep, applying, networks
+from napari_xfelsort.core.deep.schedule import Phase
+from napari_xfelsort.core.errors import MissingDependencyError, ModelError
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.lists import read_list
@@ -31,6 +33,7 @@ from napari_xfelsort.widgets import anomaly_work
 from napari_xfelsort.widgets import layers as drawn
 from napari_xfelsort.widgets.anomaly_dock import AnomalyDock
 from napari_xfelsort.widgets.anomaly_map import HEAT
+from napari_xfelsort.widgets.anomaly_train import TrainPanel
 
 N, SIDE, RADIUS = 24, 72, 20.0
 NAMES = ("artifact", "ice_ring")
@@ -591,6 +594,123 @@ def test_a_model_is_trained_on_labels_used_and_saved(
     click(dock, "judge", qtbot)
     idle(dock, qtbot)
     assert dock.judged.n_done == N
+
+
+def test_without_pytorch_a_network_is_no_choice(viewer, qtbot, monkeypatch):
+    asked = []
+
+    def spec(name):
+        asked.append(name)
+        return None if name == "torch" else name
+
+    monkeypatch.setattr(networks, "find_spec", spec)
+    panel = TrainPanel()
+    qtbot.addWidget(panel)
+    item = panel.learner.model().item(panel.learner.findData("network"))
+    assert not item.isEnabled()
+    assert "Networks need PyTorch, which is not installed" in item.toolTip()
+    assert asked == ["torch", "safetensors"]
+    monkeypatch.setattr(networks, "find_spec", lambda name: name)
+    panel = TrainPanel()
+    qtbot.addWidget(panel)
+    item = panel.learner.model().item(panel.learner.findData("network"))
+    assert item.isEnabled()
+    assert item.toolTip() == ""
+    assert not panel.form.isRowVisible(panel.sides)
+    panel.learner.setCurrentIndex(panel.learner.findData("network"))
+    assert panel.form.isRowVisible(panel.sides)
+    assert [panel.sides.itemData(k) for k in range(4)] == [64, 128, 256, 512]
+
+
+def choose_network(dock, labels, qtbot):
+    """Enter labels, and a network of the smallest pictures."""
+    expand(dock, qtbot)
+    dock.findChild(QLineEdit, "label_folder").setText(str(labels))
+    box = dock.findChild(QComboBox, "learner")
+    box.setCurrentIndex(box.findData("network"))
+    sides = dock.findChild(QComboBox, "picture_sizes")
+    sides.setCurrentIndex(sides.findData(128))
+
+
+def test_a_network_is_trained_and_saved(dock, run, labels, tmp_path, qtbot, monkeypatch):
+    seen = {}
+
+    def pictures(reader, positions, settings, progress):
+        seen["positions"] = list(positions)
+        made = np.arange(len(positions)) != 5
+        return np.zeros((int(made.sum()), 8, 8), np.uint8), made, {5: "No picture of it."}
+
+    def train(given, truth, settings, names, groups, progress, stop):
+        seen.update(n=len(given), truth=truth, settings=settings, names=names, groups=groups)
+        progress(TrainingStep(7, 14, Phase(64, False), 0.5, 0.6))
+        assert not stop()
+        scores = np.where(truth, 0.9, 0.1)
+        metrics = evaluate_labels(truth, scores > 0.5, names, scores)
+        return Network(tuple(names), settings, {}, np.full(len(names), 0.5), metrics)
+
+    monkeypatch.setattr(anomaly_work, "event_pictures", pictures)
+    monkeypatch.setattr(anomaly_work, "train_on_pictures", train)
+    choose_network(dock, labels, qtbot)
+    click(dock, "train", qtbot)
+    idle(dock, qtbot)
+    assert isinstance(dock.model, DeepModel), text(dock, "message")
+    assert seen["settings"].sizes == (64, 128)
+    assert seen["names"] == NAMES
+    assert seen["n"] == len(seen["truth"]) == len(seen["groups"]) == N - 2
+    # One of the two left out has no labels, the other no picture.
+    there = [i for i in seen["positions"] if i != seen["positions"][5]]
+    assert EMPTY not in there
+    assert seen["truth"][:, 0].tolist() == [bool(known(i)[0]) for i in there]
+    assert "1 labelled events could not be read: No picture of it." in text(dock, "train_notes")
+    assert "not saved" in text(dock, "about_model")
+    saved = []
+    monkeypatch.setattr(Network, "save", lambda self, *where: saved.append((self, *where)))
+    dock.findChild(QLineEdit, "new_model").setText(str(tmp_path / "mine"))
+    click(dock, "save_model", qtbot)
+    idle(dock, qtbot)
+    assert saved == [(dock.model, str(tmp_path / "mine.xfelmodel"), False)]
+
+
+def test_training_a_network_tells_how_far_it_is_and_stops(dock, labels, qtbot, monkeypatch):
+    begun, ended, told = threading.Event(), threading.Event(), []
+
+    def pictures(reader, positions, settings, progress):
+        made = np.ones(len(positions), bool)
+        return np.zeros((len(positions), 8, 8), np.uint8), made, {}
+
+    def train(given, truth, settings, names, groups, progress, stop):
+        progress(TrainingStep(7, 14, Phase(64, False), 0.5, 0.6))
+        try:
+            while not stop():
+                begun.set()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(anomaly_work, "event_pictures", pictures)
+    monkeypatch.setattr(anomaly_work, "train_on_pictures", train)
+    choose_network(dock, labels, qtbot)
+    click(dock, "train", qtbot)
+    dock.job.progressed.connect(told.append)
+    qtbot.waitUntil(begun.is_set, timeout=WAIT)
+    # A fifth: half of the epochs, of pictures of a quarter of the pixels.
+    qtbot.waitUntil(lambda: ("%", 20, 100) in told, timeout=WAIT)
+    assert dock.progress.format().startswith("%v of %m %")
+    click(dock, "cancel", qtbot)
+    idle(dock, qtbot)
+    assert ended.is_set()
+    assert "no model was made" in text(dock, "message")
+    assert dock.model is None
+
+
+def test_without_pytorch_training_a_network_says_so(dock, labels, qtbot, monkeypatch):
+    def lacking():
+        raise MissingDependencyError("Networks need PyTorch.")
+
+    monkeypatch.setattr(applying, "torch_module", lacking)
+    choose_network(dock, labels, qtbot)
+    click(dock, "train", qtbot)
+    idle(dock, qtbot)
+    assert "Networks need PyTorch" in text(dock, "message")
 
 
 def test_labels_that_cannot_be_used_are_told(dock, run, tmp_path, qtbot):

@@ -12,13 +12,13 @@ from qtpy.QtCore import QTimer
 
 from napari_xfelsort.core.anomalies.default import DEFAULT
 from napari_xfelsort.core.anomalies.model_file import save_anomaly_model
-from napari_xfelsort.core.anomalies.training import AnomalyModel
+from napari_xfelsort.core.deep import DeepModel
 from napari_xfelsort.core.deep.applying import AnyModel, load_any
 from napari_xfelsort.widgets.anomaly_ask import Asker
 from napari_xfelsort.widgets.anomaly_bars import title_of
 from napari_xfelsort.widgets.anomaly_form import AnomalyParts
 from napari_xfelsort.widgets.anomaly_ranking import neighbour_in_rank, place_of
-from napari_xfelsort.widgets.anomaly_train import SUFFIX
+from napari_xfelsort.widgets.anomaly_train import NETWORK_SUFFIX, SUFFIX
 from napari_xfelsort.widgets.anomaly_work import (
     EventJudgement,
     Judged,
@@ -56,7 +56,7 @@ class AnomalyDock(AnomalyParts):
         self.judged: Judged | None = None
         self._kept: dict[str, Judged] = {}
         self._trained: TrainedModel | None = None
-        self._folder = ""
+        self._folder = self._counted = ""
         self._live = Asker("judging the event shown")
         self._look = QTimer(self)
         self._look.setSingleShot(True)
@@ -174,7 +174,8 @@ class AnomalyDock(AnomalyParts):
             self.message.tell_error(f"{what}.")
             return
         folder = os.path.abspath(os.path.expanduser(folder))
-        task = TrainTask(run.stack, folder, panel.learner.currentData(), panel.clean.isChecked())
+        learner, size = panel.learner.currentData(), panel.sides.currentData()
+        task = TrainTask(run.stack, folder, learner, panel.clean.isChecked(), size)
         job = Job("training a model of anomalies", training(task))
         job.succeeded.connect(self._made)
         job.stopped.connect(self._train_stopped)
@@ -200,19 +201,25 @@ class AnomalyDock(AnomalyParts):
         if path is None:
             self.message.tell_error("Choose a file to save the model in.")
             return
-        target = file_to_write(self, path, SUFFIX)
+        model = made.model
+        target = file_to_write(
+            self, path, NETWORK_SUFFIX if isinstance(model, DeepModel) else SUFFIX
+        )
         if target is None:
             return
 
-        def work(report: Report) -> tuple[str, AnomalyModel]:
-            save_anomaly_model(made.model, *target)
-            return target.path, made.model
+        def work(report: Report) -> tuple[str, AnyModel]:
+            if isinstance(model, DeepModel):
+                model.save(*target)
+            else:
+                save_anomaly_model(model, *target)
+            return target.path, model
 
         job = Job("saving a model", work)
         job.succeeded.connect(self._model_saved)
         self._start(job, "Saving the model…")
 
-    def _model_saved(self, saved: tuple[str, AnomalyModel]) -> None:
+    def _model_saved(self, saved: tuple[str, AnyModel]) -> None:
         path, model = saved
         self.message.tell(f"The model is in {path}.")
         if model is self.model:
@@ -254,12 +261,16 @@ class AnomalyDock(AnomalyParts):
 
     def _start(self, job: Job, doing: str) -> None:
         self.message.tell("")
+        self._counted = ""
         job.progressed.connect(self._progressed)
         self.progress.start(doing)
         self.run_job(job)
 
     def _progressed(self, state: tuple[str, int, int]) -> None:
         what, done, total = state
+        if what != self._counted:  # other things take other time
+            self._counted = what
+            self.progress.start("")
         self.progress.show_counts((done, total), what)
         if self.judged is not None and self.judged.n_done:
             self._refresh_event()

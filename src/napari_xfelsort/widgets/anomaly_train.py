@@ -21,7 +21,8 @@ from superqt import QCollapsible
 
 from napari_xfelsort.core.anomalies.learners import LEARNERS
 from napari_xfelsort.core.anomalies.names import ANOMALY_TITLES
-from napari_xfelsort.widgets.anomaly_work import TrainedModel
+from napari_xfelsort.core.deep.networks import what_is_missing
+from napari_xfelsort.widgets.anomaly_work import NETWORK, SIZES, TrainedModel
 from napari_xfelsort.widgets.dock import (
     Message,
     PathField,
@@ -32,9 +33,10 @@ from napari_xfelsort.widgets.dock import (
 )
 from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
 
-SUFFIX = ".xfelanomalies"
+SUFFIX, NETWORK_SUFFIX = ".xfelanomalies", ".xfelmodel"
 FILTER = f"Model of anomalies (*{SUFFIX})"
-_LEARNERS = {"best": "best of ours", "svm": "SVM (RefleX)"}
+NETWORK_FILTER = f"Network (*{NETWORK_SUFFIX})"
+_LEARNERS = {"best": "best of ours", "svm": "SVM (RefleX)", NETWORK: "network (ResNet-18)"}
 _HEADINGS = ("anomaly", "events", "κ", "F1", "prec.", "recall", "AUC")
 _TIPS = (
     "The anomaly",
@@ -97,10 +99,22 @@ class TrainPanel(QCollapsible):
         self.labels = label_folder_field(tip)
         self.learner = QComboBox()
         self.learner.setObjectName("learner")
-        self.learner.setToolTip("What learns: ours, or those of the RefleX paper")
-        for name in ("best", *LEARNERS):
+        self.learner.setToolTip("What learns: ours, those of the RefleX paper, or a network")
+        for name in ("best", *LEARNERS, NETWORK):
             self.learner.addItem(_LEARNERS.get(name, name.replace("_", " ")), name)
         needs_focus_for_wheel(self.learner)
+        self._grey_out(what_is_missing())
+        self.sides = QComboBox()
+        self.sides.setObjectName("picture_sizes")
+        tip = (
+            "Pictures that a network learns from, smaller ones first: each step takes four times "
+        )
+        tip += "as long as the one before. Without a graphics card beyond 128 px takes hours."
+        self.sides.setToolTip(tip)
+        for size in SIZES:
+            self.sides.addItem(f"up to {size} px", size)
+        self.sides.setCurrentIndex(1)
+        needs_focus_for_wheel(self.sides)
         self.clean = QCheckBox("events without a label have none")
         self.clean.setObjectName("unlabelled_are_clean")
         self.clean.setToolTip("Otherwise events without a label are left out")
@@ -123,11 +137,12 @@ class TrainPanel(QCollapsible):
         column.addLayout(row(self.file, self.save_button))
         self.made.setVisible(False)
         held = QWidget()
-        form = QFormLayout(held)
+        self.form = form = QFormLayout(held)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Labels", self.labels)
         form.addRow("Learner", self.learner)
+        form.addRow("Pictures", self.sides)
         form.addRow(self.clean)
         form.addRow(self.button)
         form.addRow(self.made)
@@ -135,6 +150,17 @@ class TrainPanel(QCollapsible):
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.content().layout().setContentsMargins(8, 4, 0, 4)
         self.collapse(animate=False)
+        self.learner.currentIndexChanged.connect(self._choose)
+        self._choose()
+
+    def _grey_out(self, why: str) -> None:
+        """No network to choose where none can be trained, with the reason."""
+        item = self.learner.model().item(self.learner.findData(NETWORK))
+        item.setEnabled(not why)
+        item.setToolTip(why)
+
+    def _choose(self, index: int = 0) -> None:
+        self.form.setRowVisible(self.sides, self.learner.currentData() == NETWORK)
 
     def show_made(self, made: TrainedModel | None) -> None:
         """Show what training made; None for nothing."""

@@ -21,17 +21,25 @@ from napari_xfelsort.core.anomalies.labelled import (
 from napari_xfelsort.core.anomalies.learners import features_of
 from napari_xfelsort.core.anomalies.names import ANOMALY_TITLES
 from napari_xfelsort.core.anomalies.stack_features import FrameReader, stack_features
-from napari_xfelsort.core.anomalies.training import LEAST, AnomalyModel, train_anomalies
+from napari_xfelsort.core.anomalies.training import LEAST, train_anomalies
 from napari_xfelsort.core.atomic import make_folder
-from napari_xfelsort.core.deep import DeepModel
-from napari_xfelsort.core.deep.applying import AnyModel, judge
+from napari_xfelsort.core.deep import (
+    DeepModel,
+    DeepSettings,
+    TrainingStep,
+    train_on_pictures,
+)
+from napari_xfelsort.core.deep.applying import AnyModel, event_pictures, judge
+from napari_xfelsort.core.deep.schedule import share_done
 from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.lists import write_list
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.workers import Report
 
 #: What is counted meanwhile.
-EVENTS, CLASSES, LOOKS = "events", "classes", "looks"
+EVENTS, CLASSES, LOOKS, SHARE = "events", "classes", "looks", "%"
+#: The learner that is a network, and sides of pictures that it learns from, one after the other.
+NETWORK, SIZES = "network", (64, 128, 256, 512)
 #: Events that are judged before the window sees more of them.
 _AT_ONCE = 8
 #: Every so many events are judged first, so that a run is soon seen as a whole.
@@ -211,12 +219,25 @@ def _spacing(radius: Any, optics: Any) -> float:
 
 
 class TrainTask(NamedTuple):
-    """What a model is trained of."""
+    """What a model is trained of.
+
+    Attributes
+    ----------
+    stack : EventStack
+    folder : str
+        Of labels.
+    learner : str
+        One of `LEARNERS`, ``best``, or `NETWORK`.
+    unlabelled_are_clean : bool
+    size : int
+        Largest of `SIZES` that pictures for a network have.
+    """
 
     stack: EventStack
     folder: str
     learner: str
     unlabelled_are_clean: bool
+    size: int = 128
 
 
 class TrainedModel(NamedTuple):
@@ -224,7 +245,7 @@ class TrainedModel(NamedTuple):
 
     Attributes
     ----------
-    model : AnomalyModel
+    model : AnomalyModel or DeepModel
     counts : dict of str to int
         Labelled events that have each anomaly.
     n : int
@@ -235,7 +256,7 @@ class TrainedModel(NamedTuple):
         What could not be used.
     """
 
-    model: AnomalyModel
+    model: AnyModel
     counts: Mapping[str, int]
     n: int
     agreements: Mapping[str, ClassAgreement]
@@ -253,41 +274,83 @@ def training(task: TrainTask) -> Callable[[Report], TrainedModel]:
         if few and names:
             labelled = labelled_anomalies(task.stack, store, names, clean)
         reader = FrameReader(task.stack)
-        kind = features_of("gradient_boosting" if task.learner == "best" else task.learner)
-        found = stack_features(
-            reader,
-            labelled.positions.tolist(),
-            kind,
-            lambda done, total: report((EVENTS, done, total)),
-        )
-        kept = [k for k in range(len(found.matrix)) if k not in found.failed]
-        model = train_anomalies(
-            found.matrix[kept],
-            labelled.truth[kept],
-            labelled.class_names,
-            groups_of(labelled)[kept],
-            task.learner,
-            feature_names=found.names,
-            progress=lambda done, total: report((CLASSES, done, total)),
-        )
+        learn = _network if task.learner == NETWORK else _classifiers
+        model, kept, failed = learn(task, labelled, reader, report)
         counts = labelled.truth[kept].sum(axis=0).tolist()
         agreements = class_agreements(store, labelled.class_names)
         notes = list(labelled.notes)
         if few:
             left_out = ", ".join(ANOMALY_TITLES.get(name, name) for name in few)
             notes.insert(0, f"Left out, for want of events with or without: {left_out}.")
-        if found.failed:
-            first = next(iter(found.failed.values()))
-            notes.append(f"{len(found.failed)} labelled events could not be read: {first}")
+        if failed:
+            first = next(iter(failed.values()))
+            notes.append(f"{len(failed)} labelled events could not be read: {first}")
         return TrainedModel(
             model,
             dict(zip(labelled.class_names, counts, strict=True)),
-            len(kept),
+            int(kept.sum()),
             {each.name: each for each in agreements if each.n_events},
             notes,
         )
 
     return work
+
+
+def _classifiers(
+    task: TrainTask, labelled: LabelledAnomalies, reader: FrameReader, report: Report
+) -> tuple[AnyModel, NDArray[np.bool_], dict[int, str]]:
+    """A model of features, which events it has learned from, and why others are left out."""
+    found = stack_features(
+        reader,
+        labelled.positions.tolist(),
+        features_of("gradient_boosting" if task.learner == "best" else task.learner),
+        lambda done, total: report((EVENTS, done, total)),
+    )
+    kept = np.ones(len(found.matrix), bool)
+    kept[list(found.failed)] = False
+    model = train_anomalies(
+        found.matrix[kept],
+        labelled.truth[kept],
+        labelled.class_names,
+        groups_of(labelled)[kept],
+        task.learner,
+        feature_names=found.names,
+        progress=lambda done, total: report((CLASSES, done, total)),
+    )
+    return model, kept, found.failed
+
+
+def _network(
+    task: TrainTask, labelled: LabelledAnomalies, reader: FrameReader, report: Report
+) -> tuple[AnyModel, NDArray[np.bool_], dict[int, str]]:
+    """The same of a network; can be stopped within an epoch."""
+    settings = DeepSettings(sizes=tuple(size for size in SIZES if size <= task.size))
+    pictures, made, failed = event_pictures(
+        reader,
+        labelled.positions,
+        settings,
+        lambda done, total: report((EVENTS, done, total)),
+    )
+    done = 0
+
+    def told(step: TrainingStep) -> None:
+        nonlocal done
+        done = round(100 * share_done(settings, step.epoch, step.epochs))
+
+    def stop() -> bool:
+        report((SHARE, done, 100))  # raises when it is to stop
+        return False
+
+    model = train_on_pictures(
+        pictures,
+        labelled.truth[made],
+        settings,
+        labelled.class_names,
+        groups_of(labelled)[made],
+        told,
+        stop,
+    )
+    return model, made, failed
 
 
 def _few_and_others(labelled: LabelledAnomalies) -> tuple[list[str], list[str]]:

@@ -16,6 +16,10 @@ from napari_xfelsort.core.anomalies.stack_features import FrameReader
 from napari_xfelsort.core.anomalies.training import AnomalyModel
 from napari_xfelsort.core.deep.model import DeepModel
 from napari_xfelsort.core.deep.model_file import load_deep_model
+from napari_xfelsort.core.deep.networks import torch_module
+from napari_xfelsort.core.deep.pictures import all_pictures
+from napari_xfelsort.core.deep.settings import DeepSettings
+from napari_xfelsort.core.deep.weights import safetensors_module
 from napari_xfelsort.core.errors import XfelsortError
 
 AnyModel = AnomalyModel | DeepModel
@@ -70,6 +74,41 @@ def judge(
     for k in np.flatnonzero(np.isnan(found).all(axis=1)).tolist():
         failed.setdefault(k, NO_PICTURE)
     return AnomalyTable(model.class_names, events, found, model.choose(found), failed)
+
+
+def event_pictures(
+    reader: FrameReader,
+    positions: Sequence[int] | NDArray[np.int64],
+    settings: DeepSettings,
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], dict[int, str]]:
+    """What a network is trained on: pictures of events, which have one, and why others do not.
+
+    Parameters
+    ----------
+    reader : FrameReader
+        Where frames are from.
+    positions : sequence of int
+        Which events.
+    settings : DeepSettings
+        Which pictures.
+    progress : callable, optional
+        Called with events done and in all; may raise to stop.
+
+    Raises
+    ------
+    MissingDependencyError
+        If nothing can be trained here, before any event is read.
+    """
+    for needed in (torch_module, safetensors_module):
+        needed()
+    wanted = [int(position) for position in positions]
+    failed: dict[int, str] = {}
+    frames = readable_frames(reader, wanted, failed, progress)
+    pictures, made = all_pictures(frames, len(wanted), settings, reader.center, reader.mask)
+    for k in np.flatnonzero(~made).tolist():
+        failed.setdefault(k, NO_PICTURE)
+    return pictures if made.all() else pictures[made], made, failed
 
 
 def readable_frames(

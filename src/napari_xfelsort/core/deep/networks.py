@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -228,6 +229,16 @@ def torch_module() -> Any:
             "Networks need PyTorch, which is not installed: pip install 'napari-xfelsort[deep]'."
         ) from error
     return torch
+
+
+def what_is_missing() -> str:
+    """Why no network can be trained here, a sentence; empty where one can. Imports nothing."""
+    lacking = [name for name in ("torch", "safetensors") if find_spec(name) is None]
+    if not lacking:
+        return ""
+    them = " and ".join({"torch": "PyTorch"}.get(name, name) for name in lacking)
+    are = "are" if len(lacking) > 1 else "is"
+    return f"Networks need {them}, which {are} not installed: pip install 'napari-xfelsort[deep]'."
 
 
 def device_of(choice: str) -> str:

@@ -45,6 +45,16 @@ def cycle_lengths(settings: DeepSettings) -> tuple[int, ...]:
     return tuple(settings.cycle_length * settings.cycle_mult**k for k in range(settings.cycles))
 
 
+def share_done(settings: DeepSettings, epoch: int, epochs: int) -> float:
+    """About which share of its time a training has taken after some of its epochs.
+
+    Every size has as many of them, and an epoch takes the longer the more pixels pictures have.
+    """
+    each = max(1, epochs // len(settings.sizes))
+    times = [float(size) ** 2 for size in settings.sizes for _ in range(each)]
+    return min(1.0, sum(times[:epoch]) / sum(times))
+
+
 def cosine_share(epoch: float, lengths: tuple[int, ...]) -> float:
     """Share of the largest learning rate after ``epoch`` epochs (a fraction of one counts).
 
