@@ -39,6 +39,18 @@ def test_each_learner_learns(learner):
     assert set(model.metrics["parameters"]) == set(NAMES)
 
 
+def test_best_takes_what_tells_each_class_better():
+    rng = np.random.default_rng(4)
+    matrix = rng.standard_normal((240, 6)).astype(np.float32)
+    far = (matrix[:, :2] ** 2).sum(axis=1) > 1.4  # of no straight line
+    side = matrix[:, 2:].sum(axis=1) + 0.5 * rng.standard_normal(240) > 0
+    truth = np.stack([far, side], axis=1)
+    model = train_anomalies(matrix, truth, NAMES)
+    assert model.learners == ("gradient_boosting", "logistic_regression")
+    parameters = [model.metrics["parameters"][name]["learner"] for name in NAMES]
+    assert parameters == list(model.learners)
+
+
 def test_the_grids_are_those_of_the_paper():
     assert PAPER_GRIDS == {
         "svm": {"C": (1, 5, 10)},
