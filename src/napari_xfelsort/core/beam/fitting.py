@@ -6,6 +6,7 @@ out; energy and length are common.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from napari_xfelsort.core.beam.likelihood import (
     misfit_of,
     profile,
 )
-from napari_xfelsort.core.beam.outliers import off_cells, streaks
+from napari_xfelsort.core.beam.outliers import narrow_rings, off_cells, streaks
 from napari_xfelsort.core.beam.scattering import curves, shapes
 from napari_xfelsort.core.beam.settings import BeamSettings
 
@@ -133,8 +134,11 @@ def best_fit(frames: Sequence[CellCounts], settings: BeamSettings) -> Fit:
         return fit
     first = int(fit.parts[0].cells.places.ring.min())
     kept = [each.without(each.places.ring < first) for each in frames]
-    kept = [each.without(streaks(each)) for each in kept]
-    weights = np.ones(len(kept))
+    kept = [each.without(streaks(each) | narrow_rings(each)) for each in kept]
+    settled = dataclasses.replace(settings, known_energy=fit.energy, known_length=1e3 * fit.length)
+    folded = [fold(each) for each in kept]
+    begun = _climb(folded, fit.energy, fit.length, settled, fit.table)
+    weights = 1.0 / np.maximum([part.misfit for part in begun.parts], 1.0)
     for _ in range(_ROUNDS_TOGETHER):
         folded = [fold(each) for each in kept]
         fit = _climb(folded, fit.energy, fit.length, settings, fit.table, weights)
@@ -149,6 +153,7 @@ def best_fit(frames: Sequence[CellCounts], settings: BeamSettings) -> Fit:
 def _of_one(counts: CellCounts, settings: BeamSettings) -> Fit:
     counts = counts.without(streaks(counts))
     counts = counts.without(counts.places.ring < first_lit_ring(fold(counts)))
+    counts = counts.without(narrow_rings(counts))
     fit = _search(counts, settings, curves(settings.gas, settings.forward == "always"))
     if settings.forward == "auto":
         more = _search(counts, settings, curves(settings.gas, True))

@@ -19,6 +19,9 @@ _JUDGED = 100.0
 _ZONES = (1, 3, 12, 60)
 #: Near the beam: within this share of the radius; much: that share of the cells.
 _INNER, _MUCH = 0.35, 0.15
+#: Rings to either side of a crest that is too narrow, the least logarithm by which it is
+#: brighter, and photons of a ring that is judged so.
+_NARROW, _BRIGHTER, _MANY = 6, 0.06, 3000.0
 
 
 def off_cells(counts: CellCounts, due: Floats) -> NDArray[np.bool_]:
@@ -89,6 +92,43 @@ def streaks(counts: CellCounts) -> NDArray[np.bool_]:
     bad = np.zeros(SECTORS, bool)
     bad[odd] = bad[(odd + SECTORS // 2) % SECTORS] = len(odd) <= SECTORS // 3
     return np.asarray(bad[places.sector])
+
+
+def narrow_rings(counts: CellCounts) -> NDArray[np.bool_]:
+    """Cells in rings much brighter than those around them: ice, before there is a fit.
+
+    What scatters otherwise has no crest so narrow; judged where photons are many.
+
+    Returns
+    -------
+    ndarray of bool, shape (cells,)
+    """
+    ring = counts.places.ring
+    n = int(ring.max()) + 1
+    photons, pixels = sums(ring, counts.photons, n), sums(ring, counts.exposure, n)
+    many = (photons > _MANY) & (pixels > 0)
+    level = np.log(np.where(many, photons / np.maximum(pixels, 1e-12), 1.0))
+    bright = np.zeros(n, bool)
+    # Rings of another height of the detector begin anew.
+    lit = np.flatnonzero(many)
+    for part in np.split(lit, np.flatnonzero(np.diff(lit) > 1) + 1):
+        if len(part) > 2 * _NARROW:
+            over = level[part] - _opened(level[part], _NARROW)
+            bright[part] = over > _BRIGHTER + 5.0 / np.sqrt(photons[part])
+    wide = bright.copy()
+    for step in (1, 2):
+        wide[step:] |= bright[:-step]
+        wide[:-step] |= bright[step:]
+    return np.asarray(wide[ring])
+
+
+def _opened(values: Floats, reach: int) -> Floats:
+    """The greatest of what is least around each value: crests narrower than twice the reach go."""
+    window = 2 * reach + 1
+    padded = np.pad(values, reach, mode="edge")
+    least = np.lib.stride_tricks.sliding_window_view(padded, window).min(axis=1)
+    padded = np.pad(least, reach, mode="edge")
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, window).max(axis=1))
 
 
 def _blocks(number: Floats, n: int) -> NDArray[np.int64]:
