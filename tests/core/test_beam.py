@@ -323,7 +323,7 @@ def test_the_table_holds_values_reasons_and_warnings(tmp_path):
     run.sources[0]._frames[1] = 0
     found = find_beam(run)
     assert "12.00 keV" in found.warnings[0]
-    assert "9.3" in found.warnings[0]
+    assert "looks like 9." in found.warnings[0]
     path = tmp_path / "beam.csv"
     found.write_events(path)
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))

@@ -18,6 +18,7 @@ from napari_xfelsort.core.labels import LabelStore
 from napari_xfelsort.core.peaks import PeakSettings, RunPeaks
 from napari_xfelsort.widgets.dock import Message, RunChooser, button, row
 from napari_xfelsort.widgets.labelling import go_to_next_of
+from napari_xfelsort.widgets.peaks_beam import BeamReadout
 from napari_xfelsort.widgets.peaks_form import PeakForm
 from napari_xfelsort.widgets.peaks_layers import remove_powder, show_powder
 from napari_xfelsort.widgets.peaks_live import LivePeaks, Wanted
@@ -73,6 +74,7 @@ class PeaksDock(WholeRunDock):
         if self._run is not None:
             remove_powder(self._run)
         self.live.release()
+        self.beam.release()
         self.plot.release()
         self._run = None
 
@@ -103,11 +105,13 @@ class PeaksDock(WholeRunDock):
         self.saving.told.tell("")
         self.live.know(None)
         self.live.use(self._run)
+        self.beam.use(self._run)
         self._ask()
         self.plot.show_event(None if self._run is None else self._run.current)
 
     def _on_event(self, event: int) -> None:
         self.plot.show_event(event)
+        self.beam.ask()
         self._ask()
 
     # --- the event shown ----------------------------------------------------------------
@@ -307,6 +311,7 @@ class PeaksDock(WholeRunDock):
         self.form.changed.connect(self._entered)
         self.live = LivePeaks(napari_viewer)
         self.live.toggled_live.connect(self._ask)
+        self.beam = BeamReadout()
         tip = "Find the peaks of all events; you can browse meanwhile"
         self.find_button = button("Find in the run", "find", tip, self.find)
         tip = "Stop; what was found until then is kept"
@@ -317,7 +322,7 @@ class PeaksDock(WholeRunDock):
         about = QFormLayout()
         about.addRow("Run", self.chooser)
         self.body.addLayout(about)
-        for widget in (self.form, self.live):
+        for widget in (self.form, self.live, self.beam):
             self.body.addWidget(widget)
         self.body.addLayout(row(self.find_button, self.cancel_button))
         self._build_results()

@@ -167,6 +167,43 @@ def find_beam(
     return RunBeam(told, settings, estimates, warnings, overall)
 
 
+def beam_of_run(
+    stack: EventStack,
+    settings: BeamSettings | None = None,
+    *,
+    most: int = 200,
+    progress: Progress | None = None,
+) -> BeamEstimate:
+    """Photon energy and camera length of a run that keeps both, from events all over it.
+
+    Parameters
+    ----------
+    stack : EventStack
+        The run, with its geometry.
+    settings : BeamSettings, optional
+        As for `find_beam`.
+    most : int
+        Events that are looked at, evenly chosen, where there are more.
+    progress : callable, optional
+        Called with events done and events in all; may raise to stop.
+
+    Raises
+    ------
+    GeometryError
+        If there is no geometry.
+    """
+    work = EventBeam(stack)
+    number = min(most, len(stack))
+    counts: list[CellCounts] = []
+    for k, i in enumerate(np.linspace(0, len(stack) - 1, number).astype(int).tolist()):
+        seen = work.look(i, peaks=False).counts
+        if seen is not None:
+            counts = few_frames([*counts, seen])
+        if progress is not None:
+            progress(k + 1, number)
+    return estimate_beam(counts, settings)
+
+
 def _of_events(
     looks: list[EventLook], counts: list[CellCounts], settings: BeamSettings
 ) -> list[BeamEstimate]:
