@@ -159,7 +159,9 @@ def _tell(found: RunPeaks) -> None:
     if told["median_peaks_of_hits"] is not None:
         pairs.append(("peaks of a hit", f"{told['median_peaks_of_hits']:g} (median)"))
     if found.left_out:
-        pairs.append(("left out", f"{found.left_out}, at one pixel in many events"))
+        pairs.append(
+            ("left out", f"{found.left_out}, at one pixel, ring or streak in many events")
+        )
     say(facts(pairs))
 
 

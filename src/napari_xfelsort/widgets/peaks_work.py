@@ -108,7 +108,7 @@ def told(found: RunPeaks, n: int) -> str:
     text = f"In {what}: {plural(hits, 'hit')}{rate} with at least {least}; "
     text += f"{plural(peaks, 'peak')}."
     if found.left_out:
-        text += f" {plural(found.left_out, 'peak')} left out: at the same pixel in many events."
+        text += f" {plural(found.left_out, 'peak')} left out: at one pixel, ring or streak in many events."
     if found.problems:
         first = next(iter(found.problems.values()))
         text += f" {plural(len(found.problems), 'event')} could not be read: {first}"

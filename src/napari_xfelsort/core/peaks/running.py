@@ -13,6 +13,7 @@ import numpy as np
 from napari_xfelsort.core.block_reader import BlockReader
 from napari_xfelsort.core.errors import ClusterError, SettingsError
 from napari_xfelsort.core.peaks.finding import PeakFinder
+from napari_xfelsort.core.peaks.heaps import beam_place, heaped
 from napari_xfelsort.core.peaks.peak_list import PeakList
 from napari_xfelsort.core.peaks.repeats import repeated
 from napari_xfelsort.core.peaks.run_peaks import RunPeaks
@@ -171,6 +172,10 @@ def gathered(
         flat = math.prod(stack.raw_shape[:-1]), stack.raw_shape[-1]
         again = repeated([lists[k] for k in read], flat, settings.repeats)
         for k, drop in zip(read, again, strict=True):
+            left_out += int(drop.sum())
+            lists[k] = lists[k][~drop]
+        beam = None if stack.geometry is None else beam_place(stack.geometry)
+        for k, drop in zip(read, heaped([lists[k] for k in read], beam), strict=True):
             left_out += int(drop.sum())
             lists[k] = lists[k][~drop]
     return RunPeaks(part, settings, lists, problems, left_out)

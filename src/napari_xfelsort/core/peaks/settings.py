@@ -59,7 +59,7 @@ class PeakSettings(Settings):
     repeats: float = setting(
         0.33,
         "all but peakfinder8: peaks at the same pixel in more than this share of a run's events "
-        "are left out; 1 leaves none out",
+        "are left out, and learnt rings and streaks; 1 leaves none out",
         minimum=0.01,
         maximum=1.0,
     )
