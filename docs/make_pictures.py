@@ -339,7 +339,7 @@ class Tour:
         dock.classes.round_button.click()
         run.go_to(int(dock.classes.numbers[dock.classes.found.labels == 0][0]))
         self.wait(lambda: run.is_drawn)
-        run.set_contrast(1, 99.5)
+        run.set_contrast(1, 99.9)
         self.viewer.reset_view()
         self.settle()
         self.picture("spi", LARGE)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.spi.em_counts import EmCounts
 from napari_xfelsort.core.spi.em_settings import EmSettings
 from napari_xfelsort.core.spi.em_slices import Slices
@@ -23,6 +24,8 @@ Floats32 = NDArray[np.float32]
 #: Called with iterations done and most iterations.
 Progress = Callable[[int, int], None]
 
+#: Bytes that the classes may take at all rotations.
+MOST_BYTES = 8 << 30
 #: Events that are compared with the classes at once.
 BLOCK = 512
 #: Probabilities below are none: numbers that small make products slow.
@@ -107,9 +110,21 @@ class EmMaker:
         The events.
     settings : EmSettings
         How.
+
+    Raises
+    ------
+    SettingsError
+        If classes at all rotations would take too much memory.
     """
 
     def __init__(self, counts: EmCounts, settings: EmSettings) -> None:
+        needed = 8 * settings.classes * settings.rotations * len(counts.u)
+        if needed > MOST_BYTES:
+            raise SettingsError(
+                f"{settings.classes} classes at {settings.rotations} rotations of "
+                f"{len(counts.u)} points take {needed / 2**30:.0f} GiB; have fewer of them, or "
+                "add up more pixels (binning)."
+            )
         self.counts, self.settings = counts, settings
         self.slices = Slices(counts.u, counts.v, counts.side, settings.rotations, counts.friedel)
         self.spread = self.slices.spread(counts.exposure)

@@ -121,7 +121,9 @@ class _Points:
         hidden = ~np.isfinite(flat) if flat.dtype.kind == "f" else np.zeros(flat.shape, bool)
         if bad is not None:
             hidden |= np.broadcast_to(bad, frames.shape).reshape(len(frames), -1)[:, self.place]
-        values = np.asarray(np.maximum(values, 0) / np.float32(per_photon), np.float32)
+        values = np.maximum(values, np.float32(0))
+        if per_photon != 1:  # what noise adds to a pixel would count as background
+            values = np.floor(values / np.float32(per_photon) + np.float32(0.5))
         for k in np.flatnonzero(hidden.any(axis=1)).tolist():
             self._fill(values[k], hidden[k])
         return np.asarray(np.add.reduceat(values, self.starts, axis=1), np.float32)
@@ -141,8 +143,9 @@ def read_counts(
     """Counts of the events of a stack.
 
     Bad pixels are left out. Those that are bad in one event only, or not finite, get the mean
-    of the others of their ring; negative values count as none. Memory: two bytes a point and
-    event, four where values are not whole.
+    of the others of their ring; negative values count as none. Where a photon is known to
+    count other than 1 in the files, each pixel is rounded to whole photons. Memory: two
+    bytes a point and event, four where values are not whole.
 
     Raises
     ------
