@@ -13,7 +13,7 @@ import typer
 
 from napari_xfelsort import _cli_spi_em
 from napari_xfelsort._cli_center import parse_events
-from napari_xfelsort._cli_spi_models import make_map
+from napari_xfelsort._cli_spi_models import cascade, make_map, rethreshold
 from napari_xfelsort.cli_options import (
     DatasetOption,
     GeometryOption,
@@ -49,6 +49,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("map")(make_map)
+app.command("rethreshold")(rethreshold)
+app.command("cascade")(cascade)
 
 PathsArgument = Annotated[
     list[str],

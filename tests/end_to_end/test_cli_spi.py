@@ -105,3 +105,46 @@ def test_events_are_mapped_without_labels(cli, simulated):
     wrong = cli("spi", "map", *simulated, "-o", "b.csv", "--method", "tsne")
     assert wrong.exit_code == 1
     assert "not one of pca, diffusion" in wrong.output
+
+
+def test_a_threshold_is_found_anew_and_models_follow_one_another(cli, simulated):
+    shares = ("--wrong-size", "1", "--blank", "1", "--deformed", "0", "--streak", "0")
+    for name, more in (("a", ()), ("b", ("--background", "0.06", "--seed", "4"))):
+        made = cli(
+            *("simulate", "spi", name, "--n-events", "40", "--side", "64", "--doublet", "0"),
+            *("--single", "1", "--cluster", "0", *shares, *more),
+        )
+        assert made.exit_code == 0, made.output
+        store = LabelStore(f"{name}-labels")
+        for line in Path(f"{name}/run0001.cxi").with_name("truth").glob("*.lst"):
+            known = "single" if "single" in line.name else "other"
+            for event in read_list(line).entries:
+                store.set(event.event, known)
+        store.close()
+    trained = cli(
+        *("train", "a/run0001.cxi", "-g", "a/run0001.geom", "-l", "a-labels", "-o", "m.xfelmodel"),
+        *("--model", "spi", "--target", "single", "--n-estimators", "20", "--no-cache"),
+        *("--split", "event", "--workers", "0", "--scattering-rings", "12"),
+    )
+    assert trained.exit_code == 0, trained.output
+    new = ("b/run0001.cxi", "--geometry", "b/run0001.geom")
+    told = cli(
+        "spi", "rethreshold", "m.xfelmodel", *new, "-o", "n.xfelmodel", "--ask", "ask.lst",
+        "--events", "9",
+    )  # fmt: skip
+    assert told.exit_code == 0, told.output
+    assert "scores alone" in told.stdout
+    assert len(Path("ask.lst").read_text().splitlines()) == 9
+    assert "found on another run" in cli("models", "n.xfelmodel").stdout
+    again = cli("spi", "rethreshold", "m.xfelmodel", *new, "-o", "n.xfelmodel")
+    assert again.exit_code == 1
+    assert "exists already" in again.output
+    told = cli("spi", "rethreshold", "m.xfelmodel", *new, "-o", "o.xfelmodel", "-l", "b-labels")
+    assert told.exit_code == 0, told.output
+    assert "40 labels" in told.stdout
+    both = cli("spi", "cascade", "m.xfelmodel", "n.xfelmodel", *new, "-o", "c.csv", "--list", "c.lst")
+    assert both.exit_code == 0, both.output
+    rows = list(csv.DictReader(Path("c.csv").read_text().splitlines()))
+    assert len(rows) == 40
+    singles = [row["event"] for row in rows if row["class"] == "single"]
+    assert len(Path("c.lst").read_text().splitlines()) == len(singles)
