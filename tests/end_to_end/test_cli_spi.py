@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from napari_xfelsort.core.labels import LabelStore
+from napari_xfelsort.core.lists import read_list
+
 SMALL = ("--n-events", "12", "--side", "96", "--single", "1", "--photons", "20000")
 
 
@@ -107,7 +110,7 @@ def test_events_are_mapped_without_labels(cli, simulated):
     assert "not one of pca, diffusion" in wrong.output
 
 
-def test_a_threshold_is_found_anew_and_models_follow_one_another(cli, simulated):
+def test_a_threshold_is_found_anew_and_models_follow_one_another(cli):
     shares = ("--wrong-size", "1", "--blank", "1", "--deformed", "0", "--streak", "0")
     for name, more in (("a", ()), ("b", ("--background", "0.06", "--seed", "4"))):
         made = cli(
@@ -118,9 +121,8 @@ def test_a_threshold_is_found_anew_and_models_follow_one_another(cli, simulated)
         store = LabelStore(f"{name}-labels")
         for line in Path(f"{name}/run0001.cxi").with_name("truth").glob("*.lst"):
             known = "single" if "single" in line.name else "other"
-            for event in read_list(line).entries:
-                store.set(event.event, known)
-        store.close()
+            for entry in read_list(line):
+                store.set(entry.event, known)
     trained = cli(
         *("train", "a/run0001.cxi", "-g", "a/run0001.geom", "-l", "a-labels", "-o", "m.xfelmodel"),
         *("--model", "spi", "--target", "single", "--n-estimators", "20", "--no-cache"),
@@ -142,7 +144,9 @@ def test_a_threshold_is_found_anew_and_models_follow_one_another(cli, simulated)
     told = cli("spi", "rethreshold", "m.xfelmodel", *new, "-o", "o.xfelmodel", "-l", "b-labels")
     assert told.exit_code == 0, told.output
     assert "40 labels" in told.stdout
-    both = cli("spi", "cascade", "m.xfelmodel", "n.xfelmodel", *new, "-o", "c.csv", "--list", "c.lst")
+    both = cli(
+        "spi", "cascade", "m.xfelmodel", "n.xfelmodel", *new, "-o", "c.csv", "--list", "c.lst"
+    )
     assert both.exit_code == 0, both.output
     rows = list(csv.DictReader(Path("c.csv").read_text().splitlines()))
     assert len(rows) == 40
