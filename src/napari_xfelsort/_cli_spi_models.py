@@ -12,6 +12,7 @@ from napari_xfelsort.cli_progress import progress
 from napari_xfelsort.cli_support import Status, facts, guarded, refuse_existing, say, tell_problems
 
 if TYPE_CHECKING:
+    from napari_xfelsort.core.model import Model
     from napari_xfelsort.core.stack import EventStack
 
 
@@ -88,6 +89,13 @@ def rethreshold(
         Path | None, typer.Option(help="List to write: the events that are best labelled next.")
     ] = None,
     events: Annotated[int, typer.Option(min=1, help="How many events to ask for.")] = 20,
+    center: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the beam is in the new run, Y,X in the assembled picture, or auto to find "
+            "it in the run's mean; the geometry must be that of the training."
+        ),
+    ] = None,
     geometry: GeometryOption = None,
     dataset: DatasetOption = None,
     mask: MaskOption = None,
@@ -115,6 +123,8 @@ def rethreshold(
     old = load_model(model)
     stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
     tell_problems(stack.problems)
+    if center is not None:
+        old = _with_beam(old, stack, center)
     own = None if labels is None else _labels(labels, stack, str(old.positive))
     with progress("Deciding") as report:
         scores = run_scores(old, old.predict(stack, report))
@@ -140,6 +150,28 @@ def rethreshold(
         rows.append(("to be labelled", f"{ask} ({len(chosen)})"))
     say(facts(rows, indent=""))
     return Status.SOME_FAILED if stack.problems else Status.DONE
+
+
+def _with_beam(model: Model, stack: EventStack, center: str) -> Model:
+    """The model with its rings about the beam of a run."""
+    from napari_xfelsort.core.center.of_stack import find_center_of_stack
+    from napari_xfelsort.core.errors import SettingsError
+    from napari_xfelsort.core.spi.centring import with_beam_at
+
+    if center == "auto":
+        with progress("Finding the centre") as report:
+            found = find_center_of_stack(stack, progress=report)
+        if found.y is None or found.x is None:
+            raise SettingsError("The centre was not found in the run's mean; give it as Y,X.")
+        place = (found.y, found.x)
+    else:
+        try:
+            y, x = map(float, center.split(","))
+        except ValueError as error:
+            raise SettingsError(f"The centre is {center!r} but must be Y,X or auto.") from error
+        place = (y, x)
+    beam = (stack.photon_energy(0), stack.camera_length(0))
+    return with_beam_at(model, stack.geometry, place, beam)
 
 
 def _labels(folder: Path, stack: EventStack, positive: str) -> list[bool | None]:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import napari_xfelsort as xs
-from napari_xfelsort.core.errors import RegionError, SettingsError
+from napari_xfelsort.core.errors import ModelError, RegionError, SettingsError
 from napari_xfelsort.core.features import FeatureExtractor, FeatureSettings
 from napari_xfelsort.core.features.moved import moved_extractor
 from napari_xfelsort.core.geometry import Geometry
@@ -18,7 +18,10 @@ from napari_xfelsort.core.learning.varied import with_copies
 from napari_xfelsort.core.mask import PixelMask
 from napari_xfelsort.core.region import Region
 from napari_xfelsort.core.simulate.spi import simulate_spi
+from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.spi.augmenting import Variation, augmented_features, vary
+from napari_xfelsort.core.spi.centring import with_beam_at
+from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.core.train_settings import TrainSettings
 from napari_xfelsort.core.training import prepare
 from napari_xfelsort.readers import open_stack
@@ -231,6 +234,40 @@ def test_the_fast_model_finds_single_particles_of_another_beam(simulated, tmp_pa
     single = decided.probabilities[:, again.class_names.index("single")]
     assert single[truth].mean() > 0.5 > single[~truth].mean()
     assert ((np.asarray(decided.classes) == "single") == truth).mean() > 0.8
+
+
+def test_a_model_follows_the_beam(tmp_path):
+    run = simulate_spi(tmp_path / "a", n_events=60, seed=3, **SMALL, **SHARES, hole=0, gap=0)
+    stack = open_stack(run.data, geometry=run.geometry)
+    truth = np.array([name == "single" for name in run.names])
+    labels = ["single" if single else "other" for single in truth]
+    options = {"split": "event", "cache": False, "workers": 0, "n_estimators": 20}
+    model = xs.train(
+        stack, labels, model="spi", target="single", scattering_rings=12, augmented=0, **options
+    )
+    # The same frames, but the beam 5 rows lower and 4 columns further.
+    frames = np.stack([stack.raw(i) for i in range(60)])
+    moved = EventStack([ArraySource(np.roll(frames, (5, 4), axis=(1, 2)), "moved.cxi")])
+    beam = stack.geometry.beam_position
+    made = with_beam_at(model, stack.geometry, (beam[0] + 5, beam[1] + 4))
+    column = model.class_names.index("single")
+    before = model.predict(stack).probabilities[:, column]
+    without = model.predict(moved).probabilities[:, column]
+    followed = made.predict(moved).probabilities[:, column]
+    assert np.abs(followed - before).mean() < 0.5 * np.abs(without - before).mean()
+    assert ((followed > 0.5) == truth).mean() > 0.9
+    assert made.provenance["beam"]["shift_pixels"] == pytest.approx([4, -5], abs=1e-6)
+    made.save(tmp_path / "m.xfelmodel")
+    assert xs.load_model(tmp_path / "m.xfelmodel").digest == made.digest != model.digest
+    with pytest.raises(ModelError, match="moved before"):
+        with_beam_at(made, stack.geometry, beam)
+    with pytest.raises(ModelError, match="trained with"):
+        with_beam_at(model, geometry(), beam)
+    with pytest.raises(ModelError, match="trained with"):
+        with_beam_at(model, None, beam)
+    pixels = dataclasses.replace(model, features=FeatureSettings(kinds=("intensity",)))
+    with pytest.raises(ModelError, match="particle and scattering"):
+        with_beam_at(pixels, stack.geometry, beam)
 
 
 def test_settings_of_the_fast_model():
