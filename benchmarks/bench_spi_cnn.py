@@ -40,11 +40,19 @@ _CORE = {"core": 0.7, "core_density": 0.6}
 _OTHER = {"n_events": 1500, "background": 0.06, "jitter": 1.0}
 RUNS: dict[str, dict[str, Any]] = {
     "train1": {"n_events": 2000, "seed": 11, **_CORE},
-    "test1": {"n_events": 2000, "seed": 31, **_CORE},
+    **{f"test{k}": {"n_events": 2000, "seed": 30 + k, **_CORE} for k in (1, 2, 3)},
     "testA1": {**_OTHER, "seed": 21, "shape": "icosahedron", "diameter": 66},
     "testB1": {**_OTHER, "seed": 22, "shape": "sphere", "diameter": 75},
-    "rare1": {"n_events": 4000, "seed": 14, "single": 0.95 / 199, **_CORE},
 }
+#: What is judged together, and whether single hits are made rare, 1 in 200 events.
+CASES = {
+    "same kind": (("test1", "test2", "test3"), False),
+    "1 in 200": (("test1", "test2", "test3"), True),
+    "66 nm, 3 x background": (("testA1",), False),
+    "75 nm spheres, 3 x background": (("testB1",), False),
+}
+#: How often rare single hits are drawn.
+DRAWS = 20
 #: Labels that a new threshold is taken from.
 LABELS = 20
 Scores = np.ndarray
@@ -130,25 +138,49 @@ def quality(folder: Path, recipe: str, preset: str, options: dict[str, Any]) -> 
         print(f"training: {time.process_time() - begin:.0f} CPU-s")
     model = xs.load_model(path)
     column = model.class_names.index("single")
-    before = float(single.mean())
-    print("run     threshold             P     R     F1")
+    before, old = float(single.mean()), float(model.threshold or 0.5)
+    known = {}
     for run in list(RUNS)[1:]:
         stack, single = opened(folder, run)
         begin = time.process_time()
-        scores = model.predict(stack).probabilities[:, column]
-        rate = len(scores) / (time.process_time() - begin)
-        np.savez(folder / f"{name}-{run}.npz", scores=scores, single=single)
-        old = float(model.threshold or 0.5)
-        rules = {
-            "of training": old,
-            "by the share": moved_threshold(old, before, share_of(scores, before)),
-            f"of {LABELS} labels": threshold_of_labels(scores, single, old),
-            "best": best_threshold(scores, single),
-        }
-        for how, threshold in rules.items():
-            p, r, f1 = judged(scores, single, threshold)
-            print(f"{run:7s} {how:14s} {threshold:.3f} {p:.3f} {r:.3f} {f1:.3f}")
-        print(f"{run:7s} {rate:.0f} events per CPU-s from the file to the decision")
+        known[run] = model.predict(stack).probabilities[:, column], single
+        rate = len(single) / (time.process_time() - begin)
+        np.savez(folder / f"{name}-{run}.npz", scores=known[run][0], single=single)
+        print(f"{run}: {rate:.0f} events per CPU-s from the file to the decision")
+    print("threshold".ljust(14), "P     R     F1")
+    for case, (runs, rare) in CASES.items():
+        scores, single = (np.concatenate([known[run][k] for run in runs]) for k in (0, 1))
+        random = np.random.default_rng(0)
+        found: dict[str, list[tuple[float, float, float]]] = {}
+        for _ in range(DRAWS if rare else 1):
+            kept = np.ones(len(single), bool)
+            if rare:
+                ones = np.flatnonzero(single)
+                kept[ones] = False
+                kept[random.choice(ones, round((~single).sum() / 199), replace=False)] = True
+            for how, threshold in thresholds(scores[kept], single[kept], old, before).items():
+                found.setdefault(how, []).append(judged(scores[kept], single[kept], threshold))
+        print(f"{case}: average precision {average_precision(single, scores):.3f}")
+        for how, rows in found.items():
+            p, r, f1 = np.mean(rows, axis=0)
+            print(f"  {how:12s} {p:.3f} {r:.3f} {f1:.3f}")
+
+
+def average_precision(single: np.ndarray, scores: Scores) -> float:
+    """Mean precision where each single hit is found."""
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(single, scores))
+
+
+def thresholds(scores: Scores, single: np.ndarray, old: float, before: float) -> dict[str, float]:
+    """The thresholds that are compared."""
+    return {
+        "of training": old,
+        "by the share": moved_threshold(old, before, share_of(scores, before)),
+        f"of {LABELS} labels": threshold_of_labels(scores, single, old),
+        "best": best_threshold(scores, single),
+    }
 
 
 def rate_of(run: Callable[[], object], events: int, rounds: int = 3) -> float:
