@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QMessageBox,
     QPushButton,
+    QSpinBox,
     QWidget,
 )
 
@@ -28,6 +29,7 @@ from napari_xfelsort.readers import open_stack
 from napari_xfelsort.widgets import peaks_work
 from napari_xfelsort.widgets.peaks_dock import PeaksDock
 from napari_xfelsort.widgets.peaks_layers import FOUND, POWDER
+from napari_xfelsort.widgets.setting_sliders import Scale
 
 WAIT = 60_000
 SHAPE, N = (160, 140), 12
@@ -244,7 +246,7 @@ def click(plot, x):
 def test_what_was_found_until_it_is_stopped_is_kept(dock, monkeypatch, planted, qtbot):
     real = peaks_work.find_peaks
 
-    def stopped(stack, settings, *, progress, partial):
+    def stopped(stack, settings, *, processes, progress, partial):
         def tick(n, of):
             if n == 7:
                 dock.job.stop()
@@ -339,6 +341,89 @@ def test_the_inputs_are_those_of_the_finder(dock, run, planted, qtbot):
     wanted = find_peaks(planted.headless.stack, settings)
     assert wanted.hits.any()
     assert dock.plot.counts.tolist() == wanted.counts.tolist()
+
+
+def test_sliders_follow_what_is_typed_and_peaks_follow_sliders(dock, run, planted, qtbot):
+    run.go_to(4)
+    idle(dock, qtbot)
+    sliders, inputs = dock.form.sliders, dock.form.form.inputs
+    assert set(sliders) == set(inputs) - {"finder"}
+    assert len(squares(run)) == 4  # three, and what stays
+    slider = sliders["significance"]
+    asked = []
+    dock.live._asker.answered.connect(lambda seen: asked.append(seen.wanted.settings))
+    slider.setValue(slider.maximum())  # as the mouse does
+    assert dock.form.settings().significance == 30
+    idle(dock, qtbot)
+    assert asked[-1].significance == 30
+    wanted = PeakSettings(significance=30)
+    assert len(squares(run)) == len(EventPeaks(run.stack, wanted).of([4])[0][1])
+    # Dragged in many steps, something is looked for meanwhile and the last is shown.
+    for step in range(slider.maximum(), -1, -5):
+        slider.setValue(step)
+    idle(dock, qtbot)
+    assert dock.form.settings().significance == 3
+    assert asked[-1].significance == 3
+    inputs["significance"].main.setText("16.5")
+    assert slider.value() == slider.maximum() // 2
+    inputs["significance"].main.setText("16.53")  # is not rounded by the slider that follows
+    assert dock.form.settings().significance == 16.53
+    inputs["significance"].main.setText("many")
+    assert slider.value() == slider.maximum() // 2
+    slider.setValue(slider.maximum())
+    assert dock.form.settings().significance == 30
+    assert dock.form.settings().max_res is None
+    sliders["max_res"].setValue(sliders["max_res"].maximum() // 3)
+    assert dock.form.settings().max_res == 998
+    idle(dock, qtbot)
+
+
+@pytest.mark.parametrize(
+    ("scale", "values"),
+    [
+        (Scale(1, 50, whole=True), [1, 2, 25, 50]),
+        (Scale(0.1, 1000, ratio=True), [0.1, 10.0, 1000.0]),
+        (Scale(1, 10000, whole=True, ratio=True), [1, 100, 10000]),
+        (Scale(0, 2000), [0, 500.0, 2000.0]),
+    ],
+)
+def test_scales_of_sliders(scale, values):
+    for value in values:
+        assert scale.value(scale.step(value)) == value
+    assert scale.step(-5.0) == 0
+    assert scale.step(1e9) == scale.steps
+
+
+@pytest.mark.parametrize("finder", ["poisson", "robust", "peakfinder8"])
+def test_a_finder_with_other_settings_is_a_new_one(finder, planted):
+    stack = open_stack(str(planted.data), geometry=str(planted.geometry))
+    base = EventPeaks(stack, PeakSettings())
+    base.of([4])
+    for other in (
+        PeakSettings(finder=finder, threshold=5, min_res=30),
+        PeakSettings(finder=finder, threshold=5, robust_snr=12, significance=30, window=20),
+    ):
+        ours, fresh = base.changed(other).of([4])[0][1], EventPeaks(stack, other).of([4])[0][1]
+        np.testing.assert_array_equal(ours.fs, fresh.fs)
+        np.testing.assert_array_equal(ours.snr, fresh.snr)
+    assert base.changed(PeakSettings()) is base
+    assert len(base.of([4])[0][1]) == 4
+    stack.close()
+
+
+def test_a_run_is_searched_by_worker_processes(dock, run, planted, monkeypatch, qtbot):
+    asked = []
+    real = peaks_work.find_peaks
+
+    def found(*given, processes, **named):
+        asked.append(processes)
+        return real(*given, **named)
+
+    monkeypatch.setattr(peaks_work, "find_peaks", found)
+    dock.findChild(QSpinBox, "processes").setValue(1)
+    done(dock, "find", qtbot)
+    assert asked == [1]
+    assert dock.found.counts.tolist() == planted.headless.counts.tolist()
 
 
 def test_without_a_run_there_is_nothing_to_find(viewer, qtbot):

@@ -19,7 +19,7 @@ from napari_xfelsort.core.peaks import PeakSettings, RunPeaks
 from napari_xfelsort.widgets.dock import Message, RunChooser, button, row
 from napari_xfelsort.widgets.labelling import go_to_next_of
 from napari_xfelsort.widgets.peaks_beam import BeamReadout
-from napari_xfelsort.widgets.peaks_form import PeakForm
+from napari_xfelsort.widgets.peaks_form import PeakForm, processes_box
 from napari_xfelsort.widgets.peaks_layers import remove_powder, show_powder
 from napari_xfelsort.widgets.peaks_live import LivePeaks, Wanted
 from napari_xfelsort.widgets.peaks_plots import HitPlot
@@ -142,7 +142,7 @@ class PeaksDock(WholeRunDock):
         settings, found = self._settings(), self.found
         if settings is not None and found is not None:
             self.found = with_hits_from(found, settings.min_peaks)
-            self._show_found()
+            self._show_found(found.settings.min_peaks != settings.min_peaks)
         self._ask(settle=True)
 
     # --- the whole run ------------------------------------------------------------------
@@ -155,7 +155,7 @@ class PeaksDock(WholeRunDock):
         if settings is None:
             self.message.tell_error("Correct the settings first.")
             return
-        self._search = search = Search(run.stack, settings)
+        self._search = search = Search(run.stack, settings, self.processes.value())
         job = Job("finding peaks", searching(search))
         job.succeeded.connect(self._take)
         job.stopped.connect(self._stopped)
@@ -200,17 +200,18 @@ class PeaksDock(WholeRunDock):
         self._search = None
         self.message.tell("Stopped; nothing was kept.")
 
-    def _show_found(self) -> None:
+    def _show_found(self, plot: bool = True) -> None:
         found, stack, settings = self.found, self._stack, self._settings()
         if found is None or stack is None:
             return
-        self.plot.show_counts(counts_of(found, len(stack)), found.settings.min_peaks)
+        if plot:  # not for each step of a slider that changes nothing in it
+            self.plot.show_counts(counts_of(found, len(stack)), found.settings.min_peaks)
+            self.live.know(found)
         text = told(found, len(stack))
         if settings is not None and not self._is_found_so(settings):
             text += " Other settings are entered above; find again to use them."
         self.about.tell(text)
         self.saving.use(found)
-        self.live.know(found)
         self.hit_button.setEnabled(bool(found.hits.any()))
         self.blank_button.setEnabled("blank" in found.statuses)
 
@@ -316,6 +317,7 @@ class PeaksDock(WholeRunDock):
         self.find_button = button("Find in the run", "find", tip, self.find)
         tip = "Stop; what was found until then is kept"
         self.cancel_button = button("Cancel", "cancel", tip, self.cancel)
+        self.processes = processes_box()
         self.plot = HitPlot(napari_viewer)
         self.plot.clicked.connect(self._go_to)
         self.plot.told.connect(self.message.tell_done)
@@ -324,7 +326,7 @@ class PeaksDock(WholeRunDock):
         self.body.addLayout(about)
         for widget in (self.form, self.live, self.beam):
             self.body.addWidget(widget)
-        self.body.addLayout(row(self.find_button, self.cancel_button))
+        self.body.addLayout(row(self.find_button, self.cancel_button, "processes", self.processes))
         self._build_results()
         for widget in (self.progress, self.message, self.plot, self.results):
             self.body.addWidget(widget)

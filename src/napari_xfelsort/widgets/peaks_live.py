@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QGroupBox, QVBoxLayout
 
 from napari_xfelsort.core.peaks import EventPeaks, PeakList, PeakSettings, RunPeaks
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_xfelsort.widgets.run import Run
 
 #: Milliseconds from a step, or a change of settings, until peaks are looked for.
-_DELAY, _SETTLE = 20, 250
+_DELAY, _SETTLE = 20, 100
 #: Pixels within which a found and a stored peak are one.
 _WITHIN = 3.0
 #: What the plots are of.
@@ -83,6 +83,11 @@ class LivePeaks(QGroupBox):
         self._asker = Asker("finding the peaks of the event shown")
         self._asker.answered.connect(self._take)
         self._asker.failed.connect(self._fail)
+        self._entered: Wanted | None = None
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SETTLE)
+        self._soon.timeout.connect(self._ask_entered)
         self.follow = QCheckBox("find peaks of the event shown")
         self.follow.setObjectName("live")
         self.follow.setToolTip("Squares around the peaks of each event, while you browse")
@@ -122,7 +127,7 @@ class LivePeaks(QGroupBox):
     @property
     def busy(self) -> bool:
         """Whether something is yet to be shown."""
-        return self._asker.busy
+        return self._asker.busy or self._soon.isActive()
 
     def use(self, run: Run | None) -> None:
         """Be about this run, or about its stack anew."""
@@ -138,23 +143,45 @@ class LivePeaks(QGroupBox):
         self._draw()
 
     def ask(self, wanted: Wanted, settle: bool = False) -> None:
-        """Show the peaks of an event, soon; what was asked for before is forgotten."""
+        """Show the peaks of an event, soon; what was asked for before is forgotten.
+
+        Parameters
+        ----------
+        wanted : Wanted
+            What to show.
+        settle : bool
+            Settings are being dragged: what is being looked for is shown first, so that
+            something is to be seen meanwhile.
+        """
         if not self.follow.isChecked():
             return
+        if settle:
+            self._entered = wanted
+            if not self._soon.isActive():
+                self._soon.start()
+            return
+        self._soon.stop()
         self._wanted = wanted
         finder = self._finder
-        if finder is not None and (finder.stack, finder.finder.settings) != wanted[:2]:
+        if finder is not None and finder.stack is not wanted.stack:
             finder = None
 
         def work(report: Report) -> Seen:
             return find_event(wanted, finder)
 
-        self._asker.ask(work, _SETTLE if settle else _DELAY)
+        self._asker.ask(work, _DELAY)
+
+    def _ask_entered(self) -> None:
+        if self._asker.busy:
+            self._soon.start()
+        elif self._entered is not None:
+            self.ask(self._entered)
 
     def show_nothing(self, sentence: str = "", error: bool = False) -> None:
         """Show no peaks, and say why."""
+        self._soon.stop()
         self._asker.forget()
-        self.seen = self._wanted = None
+        self.seen = self._wanted = self._entered = None
         if self._run is not None:
             remove_found(self._run)
         (self.text.tell_error if error else self.text.tell)(sentence)
@@ -204,7 +231,7 @@ class LivePeaks(QGroupBox):
 def find_event(wanted: Wanted, finder: EventPeaks | None = None) -> Seen:
     """Find the peaks of an event, or take them from what is known of the run; in a thread."""
     stack, settings, i, known = wanted
-    finder = finder or EventPeaks(stack, settings)
+    finder = EventPeaks(stack, settings) if finder is None else finder.changed(settings)
     if known is not None and i < len(known):
         peaks = known.problems.get(i, known.lists[i])
     else:

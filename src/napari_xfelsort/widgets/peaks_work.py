@@ -33,14 +33,16 @@ class Search:
     ----------
     stack : EventStack
     settings : PeakSettings
+    processes : int
+        Worker processes; 0 works in this one.
     counts : ndarray, shape (events,)
         Peaks of each event; NaN where not known.
     found : dict of int to PeakList or str
         Peaks of an event, or why it could not be read.
     """
 
-    def __init__(self, stack: EventStack, settings: PeakSettings) -> None:
-        self.stack, self.settings = stack, settings
+    def __init__(self, stack: EventStack, settings: PeakSettings, processes: int = 0) -> None:
+        self.stack, self.settings, self.processes = stack, settings, processes
         self.counts = np.full(len(stack), np.nan)
         self.found: dict[int, PeakList | str] = {}
 
@@ -75,7 +77,13 @@ def searching(search: Search) -> Callable[[Report], Searched]:
     def work(report: Report) -> Searched:
         stack, settings = search.stack, search.settings
         try:
-            found = find_peaks(stack, settings, progress=counted(report), partial=search.take)
+            found = find_peaks(
+                stack,
+                settings,
+                processes=search.processes,
+                progress=counted(report),
+                partial=search.take,
+            )
         except Stopped:
             if not search.found:
                 raise
@@ -108,7 +116,8 @@ def told(found: RunPeaks, n: int) -> str:
     text = f"In {what}: {plural(hits, 'hit')}{rate} with at least {least}; "
     text += f"{plural(peaks, 'peak')}."
     if found.left_out:
-        text += f" {plural(found.left_out, 'peak')} left out: at one pixel, ring or streak in many events."
+        left = plural(found.left_out, "peak")
+        text += f" {left} left out: at one pixel, ring or streak in many events."
     if found.problems:
         first = next(iter(found.problems.values()))
         text += f" {plural(len(found.problems), 'event')} could not be read: {first}"

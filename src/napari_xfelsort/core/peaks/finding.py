@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -71,17 +72,7 @@ class PeakFinder:
         if as_crystfel and self.layout.radius is None:
             self.layout.radius = _around_the_middle(self.layout)
         self._kept: _Kept | None = None
-        self._look = self._make_look()
-
-    def _make_look(self) -> PoissonLook:
-        if self.settings.finder == "robust":
-            return RobustLook(self.layout, self.settings)
-        if self.settings.finder != "learned":
-            return PoissonLook(self.layout, self.settings)
-        from napari_xfelsort.core.deep.peak_net import load_peak_net
-        from napari_xfelsort.core.peaks.learned import LearnedLook
-
-        return LearnedLook(self.layout, self.settings, load_peak_net(self.settings.model))
+        self._look = _look(self.layout, self.settings)
 
     def find(
         self,
@@ -139,6 +130,17 @@ class PeakFinder:
             found[:, 5].astype(np.int32),
         )
 
+    def changed(self, settings: PeakSettings) -> PeakFinder:
+        """The same with other settings; what does not depend on them is not made again."""
+        old = self.settings
+        if "peakfinder8" in (old.finder, settings.finder) and old.finder != settings.finder:
+            return PeakFinder(self.layout.raw_shape, self.layout.geometry, settings)
+        other = copy.copy(self)
+        other.settings, other._look = settings, _look(self.layout, settings)
+        if _of_bins(old) != _of_bins(settings):
+            other._kept = None
+        return other
+
     def _bins(self, bad: NDArray[np.bool_] | None) -> Bins:
         """Bins of the pixels, made anew when other pixels are bad."""
         kept = self._kept
@@ -178,6 +180,23 @@ class PeakFinder:
             found,
         )
         return found[:count]
+
+
+def _look(layout: FrameLayout, settings: PeakSettings) -> PoissonLook:
+    """What looks for peaks, unless it is peakfinder8."""
+    if settings.finder == "robust":
+        return RobustLook(layout, settings)
+    if settings.finder != "learned":
+        return PoissonLook(layout, settings)
+    from napari_xfelsort.core.deep.peak_net import load_peak_net
+    from napari_xfelsort.core.peaks.learned import LearnedLook
+
+    return LearnedLook(layout, settings, load_peak_net(settings.model))
+
+
+def _of_bins(settings: PeakSettings) -> tuple[str, int, float, float]:
+    """Settings that bins depend on."""
+    return settings.finder, settings.window, settings.min_res, settings.largest_radius
 
 
 def _same(bad: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:

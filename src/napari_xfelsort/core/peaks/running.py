@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,11 +59,24 @@ class EventPeaks:
         whole = Region.raw_window([slice(0, n) for n in stack.raw_shape])
         return BlockReader(stack, whole.resolve(stack.raw_shape, stack.geometry))
 
+    def __copy__(self) -> EventPeaks:
+        other = EventPeaks.__new__(EventPeaks)
+        other.__dict__.update(self.__dict__)
+        return other
+
     def __getstate__(self) -> dict[str, Any]:
         return {"stack": self.stack, "settings": self.finder.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["stack"], state["settings"])  # type: ignore[misc]
+
+    def changed(self, settings: PeakSettings) -> EventPeaks:
+        """The same with other settings; what does not depend on them is not made again."""
+        if settings == self.finder.settings:
+            return self
+        other = copy.copy(self)
+        other.finder = self.finder.changed(settings)
+        return other
 
     def of(self, positions: Sequence[int]) -> list[Found]:
         """Peaks of some events, by their positions in the stack."""
