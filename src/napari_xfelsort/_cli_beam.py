@@ -29,9 +29,11 @@ from napari_xfelsort.cli_support import (
     tell_problems,
 )
 from napari_xfelsort.core.beam.settings import BeamSettings
+from napari_xfelsort.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from napari_xfelsort.core.beam import BeamEstimate, RunBeam
+    from napari_xfelsort.core.beam import BeamClassifier, BeamEstimate, RunBeam
+    from napari_xfelsort.core.stack import EventStack
 
 #: Warnings, and events that could not be read, of which so many are named.
 _SHOWN = 5
@@ -40,7 +42,10 @@ _SHOWN = 5
 class BeamCommand(ManyValuesCommand):
     """Ranges are given as two values."""
 
-    many = ("--photon-energy-range", "--camera-length-range")
+    many = (
+        *("--photon-energy-range", "--camera-length-range"),
+        *("--class-energies", "--class-lengths"),
+    )
 
 
 @guarded()
@@ -63,6 +68,22 @@ def beam(
     min_peaks: Annotated[
         int | None, typer.Option(min=1, help="An event with at least so many peaks is a hit.")
     ] = None,
+    class_energies: Annotated[
+        list[float] | None,
+        typer.Option(help="Photon energies (eV) that there are: which of them is it?"),
+    ] = None,
+    class_lengths: Annotated[
+        list[float] | None, typer.Option(help="Camera lengths (mm) that there are.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="File of --train-classes: the classes that it learnt.")
+    ] = None,
+    train_classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write (.npz): classes learnt from these events and their metadata."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Table of events to write (CSV).")
     ] = None,
@@ -81,13 +102,19 @@ def beam(
     from napari_xfelsort.core.peaks.settings import PeakSettings
     from napari_xfelsort.readers import open_stack
 
-    if out is not None:
-        refuse_existing(out, overwrite)
+    for path in (out, train_classes):
+        if path is not None:
+            refuse_existing(path, overwrite)
+    chosen = _classes(class_energies, class_lengths, classes)
     stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
     tell_problems(stack.problems)
     peaks = PeakSettings() if min_peaks is None else PeakSettings(min_peaks=min_peaks)
+    if train_classes is not None:
+        return _train(stack, train_classes, overwrite)
     with progress("Looking at the beam") as report:
-        found = find_beam(stack, settings, peaks, together=together, progress=report)
+        found = find_beam(
+            stack, settings, peaks, classes=chosen, together=together, progress=report
+        )
     if out is not None:
         found.write_events(out, overwrite)
     if as_json:
@@ -98,6 +125,35 @@ def beam(
             say(f"Written: {out}")
     _complain(found)
     return Status.SOME_FAILED if stack.problems or found.peaks.problems else Status.DONE
+
+
+def _classes(
+    energies: list[float] | None, lengths: list[float] | None, file: Path | None
+) -> list[tuple[float, float]] | BeamClassifier | None:
+    from napari_xfelsort.core.beam import load_beam_classes
+
+    if file is not None:
+        if energies or lengths:
+            raise SettingsError("Give either --classes or energies and lengths, not both.")
+        return load_beam_classes(file)
+    if not energies and not lengths:
+        return None
+    if not energies or not lengths:
+        raise SettingsError("Classes need both --class-energies and --class-lengths.")
+    return [(energy, 1e-3 * length) for energy in energies for length in lengths]
+
+
+def _train(stack: EventStack, path: Path, overwrite: bool) -> Status:
+    from napari_xfelsort.core.beam import classes_of_stack, save_beam_classes
+
+    with progress("Learning classes") as report:
+        model, unread = classes_of_stack(stack, progress=report)
+    save_beam_classes(model, path, overwrite)
+    say(facts([("classes", "; ".join(map(str, model.classes)))]))
+    say(f"Written: {path}")
+    for sentence in unread[:_SHOWN]:
+        complain(sentence)
+    return Status.SOME_FAILED if stack.problems or unread else Status.DONE
 
 
 def describe(found: RunBeam) -> dict[str, Any]:
@@ -111,6 +167,7 @@ def describe(found: RunBeam) -> dict[str, Any]:
         "camera_length_known": length,
         "together": _numbers(found.overall),
         "warnings": sum(map(bool, found.warnings)),
+        "classes": dict(found.classes),
         "settings": found.settings.to_dict(),
     }
 
@@ -138,6 +195,7 @@ def _tell(found: RunBeam) -> None:
         ("camera length", f"known of {plural(told['camera_length_known'], 'event')}"),
     ]
     pairs += [("not known", f"{n}: {reason}") for reason, n in found.why_not[:_SHOWN]]
+    pairs += [("class", f"{n}: {name}") for name, n in found.classes]
     pairs.append(("all together", found.overall.told()))
     say(facts(pairs))
 

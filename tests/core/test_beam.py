@@ -11,16 +11,27 @@ import numpy as np
 import pytest
 
 from napari_xfelsort.core.beam import (
+    BeamClass,
     BeamEstimate,
     BeamSettings,
     CellLayout,
+    classes_of_stack,
     contradiction,
     estimate_beam,
     find_beam,
+    load_beam_classes,
+    save_beam_classes,
+    train_beam_classes,
 )
 from napari_xfelsort.core.beam.cells import CellPlaces
 from napari_xfelsort.core.beam.scattering import curves, shapes, two_theta
-from napari_xfelsort.core.errors import GeometryError, OutputError, SettingsError
+from napari_xfelsort.core.errors import (
+    GeometryError,
+    ModelError,
+    OutputError,
+    SettingsError,
+    TrainingError,
+)
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.mask import PixelMask, Reason
 from napari_xfelsort.core.simulate.sfx import SfxMaker, SfxSimulationSettings
@@ -352,3 +363,93 @@ def test_layouts_can_be_sent_elsewhere():
     frame = hand_made(9300.0, 0.12, 1e5)
     again = pickle.loads(pickle.dumps(layout))
     np.testing.assert_array_equal(again.count(frame).photons, layout.count(frame).photons)
+
+
+# --- classes ----------------------------------------------------------------------------
+
+CLASSES = [(e, d) for e in (8000.0, 9300.0) for d in (0.10, 0.14)]
+
+
+def of_classes(photons, n, first_seed, water=(0.3, 0.8)):
+    """Cells of frames of each class, jet and air differing from frame to frame."""
+    random = np.random.default_rng(first_seed)
+    rows, labels = [], []
+    layout = CellLayout(one_panel())
+    for pair in CLASSES:
+        for k in range(n):
+            share = random.uniform(*water)
+            seed = first_seed + 100 * k + CLASSES.index(pair)
+            rows.append(layout.count(hand_made(*pair, photons, share, seed=seed)))
+            labels.append(pair)
+    return rows, labels
+
+
+def test_classes_by_the_curves_and_as_learnt():
+    model = train_beam_classes(*of_classes(1e6, 6, 1))
+    assert model.classes == tuple(BeamClass(*pair) for pair in CLASSES)
+    frames, labels = of_classes(1e5, 2, 5000)  # another flux
+    for counts, label in zip(frames, labels, strict=True):
+        learnt = model.choose(counts)
+        assert learnt.best == label
+        assert learnt.sure
+        assert learnt.probabilities.sum() == pytest.approx(1.0)
+        assert learnt.energy[0] == label[0]
+        assert learnt.length[0] == label[1]
+    run = EventStack(
+        [ArraySource(np.array([hand_made(*pair, 1e5) for pair in CLASSES]), "run.h5")],
+        geometry=one_panel(),
+    )
+    for classes in (CLASSES, model):
+        found = find_beam(run, classes=classes)
+        assert [tuple(choice.best) for choice in found.choices] == CLASSES
+        assert sum(n for _, n in found.classes) == 4
+
+
+def test_too_few_photons_are_not_sure_of_a_class():
+    model = train_beam_classes(*of_classes(3e5, 3, 1))
+    dark = CellLayout(one_panel()).count(np.zeros((SIDE, SIDE), np.int32))
+    none = model.choose(dark)
+    np.testing.assert_allclose(none.probabilities, 0.25)
+    assert not none.sure
+    run = run_of(1, photons=20)
+    assert find_beam(run, classes=CLASSES).choices == [None]
+
+
+def test_classes_are_kept_in_a_file_without_code(tmp_path):
+    model = train_beam_classes(*of_classes(1e5, 3, 1))
+    path = tmp_path / "beam.npz"
+    save_beam_classes(model, path)
+    again = load_beam_classes(path)
+    counts = of_classes(1e4, 1, 77)[0][2]
+    np.testing.assert_array_equal(
+        again.choose(counts).probabilities, model.choose(counts).probabilities
+    )
+    with pytest.raises(OutputError):
+        save_beam_classes(model, path)
+    (tmp_path / "text.npz").write_text("no classes")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    np.savez(tmp_path / "object.npz", **{k: np.array([{}]) for k in ("version", "classes")})
+    damaged = dict(np.load(path))
+    damaged["parts"] = damaged["parts"][:, :, 1:]
+    np.savez(tmp_path / "damaged.npz", **damaged)
+    for name in ("text.npz", "other.npz", "object.npz", "damaged.npz", "absent.npz"):
+        with pytest.raises(ModelError, match=name):
+            load_beam_classes(tmp_path / name)
+
+
+def test_classes_that_cannot_be_learnt_or_used():
+    frames, labels = of_classes(1e4, 3, 1)
+    with pytest.raises(TrainingError, match="two settings"):
+        train_beam_classes(frames[:3], labels[:3])
+    with pytest.raises(TrainingError, match="There are 1 frames"):
+        train_beam_classes(frames[:4], labels[:4])
+    model = train_beam_classes(frames, labels)
+    other = Geometry.single_panel((SIDE, SIDE), 0.5 * PIXEL, (10.0, 10.0))
+    with pytest.raises(ModelError, match="another"):
+        model.choose(counted(hand_made(9300.0, 0.12, 1e5), geometry=other))
+    for classes in ([(9300.0, 0.1)], [(9300.0, 0.1), (-1.0, 0.1)]):
+        with pytest.raises(SettingsError):
+            find_beam(run_of(1), classes=classes)
+    unknown = run_of(1, stated=(math.nan, math.nan))
+    with pytest.raises(TrainingError, match="no photon energy"):
+        classes_of_stack(unknown)

@@ -71,6 +71,45 @@ def test_what_is_known_can_be_given(cli, run):
     assert together["photon_energy_ev"] == pytest.approx(7000, rel=0.02)
 
 
+def test_which_of_some_settings_it_is(cli, run):
+    result = cli(
+        *("beam", "run0001.cxi", "-g", "run0001.geom", "-o", "beam.csv"),
+        *("--class-energies", "6000", "7000", "--class-lengths", "150", "200", "250"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "2: 7 keV, 200 mm" in result.stdout
+    rows = list(csv.DictReader((run / "beam.csv").read_text().splitlines()))
+    assert [row["class_photon_energy_ev"] for row in rows] == ["7000", "7000", ""]
+    alone = cli("beam", "run0001.cxi", "-g", "run0001.geom", "--class-energies", "6000")
+    assert alone.exit_code == 1
+    assert "both" in alone.stderr
+
+
+def test_classes_are_learnt_and_used(cli, run):
+    other = {"n_events": 4, "binning": 8, "flux": (3e11,), "ice_share": 0.0}
+    simulate_sfx(
+        "many", **other, seed=5, photon_energy=(6000.0, 7000.0), camera_length=(200.0,), run=2
+    )
+    learn = ("beam", "many/run0002.cxi", "-g", "run0001.geom", "--train-classes", "c.npz")
+    few = cli(*learn)
+    assert few.exit_code == 1
+    assert "at least 3" in few.stderr
+    simulate_sfx(
+        "more",
+        **other | {"n_events": 6},
+        seed=5,
+        photon_energy=(6000.0, 7000.0),
+        camera_length=(200.0,),
+        run=2,
+    )
+    learnt = cli(*learn[:1], "more/run0002.cxi", *learn[2:])
+    assert learnt.exit_code == 0, learnt.output
+    assert "6 keV, 200 mm; 7 keV, 200 mm" in learnt.stdout
+    used = cli("beam", "run0001.cxi", "-g", "run0001.geom", "--classes", "c.npz", "--json")
+    assert used.exit_code == 0, used.output
+    assert json.loads(used.stdout)["classes"] == {"7 keV, 200 mm": 2, "not sure": 1}
+
+
 def test_without_a_geometry_it_says_so(cli, run):
     (run / "run0001.geom").unlink()
     result = cli("beam", "run0001.cxi")

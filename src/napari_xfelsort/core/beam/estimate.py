@@ -129,6 +129,13 @@ def estimate_beam(
     BeamEstimate
         Which may be that nothing is known, with the reason.
     """
+    return estimate_and_fit(counts, settings)[0]
+
+
+def estimate_and_fit(
+    counts: CellCounts | Sequence[CellCounts], settings: BeamSettings | None = None
+) -> tuple[BeamEstimate, Fit | None]:
+    """As `estimate_beam`, with the fit itself; None where there were too few photons for one."""
     from napari_xfelsort.core.beam.fitting import best_fit
 
     settings = settings or BeamSettings()
@@ -136,14 +143,14 @@ def estimate_beam(
     photons, events = sum(each.total for each in frames), sum(each.events for each in frames)
     usable = [each for each in frames if (each.exposure > 0).sum() >= _FEWEST_CELLS]
     if not usable:
-        return nothing("too few pixels can be used", photons, events)
+        return nothing("too few pixels can be used", photons, events), None
     if not photons >= settings.fewest_photons:
         reason = f"only {max(photons, 0.0):.0f} photons were counted"
-        return nothing(reason, photons, events)
+        return nothing(reason, photons, events), None
     lit = [each for each in usable if each.total > 0] or usable[:1]
     fit = best_fit(lit, settings)
     share = sum(p.cells.exposure.sum() for p in fit.parts) / sum(e.exposure.sum() for e in lit)
-    return _judged(fit, float(share), photons, events, settings)
+    return _judged(fit, float(share), photons, events, settings), fit
 
 
 def _judged(

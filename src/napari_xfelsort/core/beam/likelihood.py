@@ -113,7 +113,7 @@ def profile(
     expected = _summed(amounts, kinds)
     for _ in range(_REWEIGHTED if kinds.shape[1] > 1 else 0):
         if len(kinds) == 1:
-            amounts = _least_squares(kinds[0], y, expected[0])[None]
+            amounts = least_squares(kinds[0], y, expected[0])[None]
         else:
             weighted = kinds / expected[:, None]
             normal = weighted @ kinds.transpose(0, 2, 1)
@@ -132,7 +132,7 @@ def _summed(amounts: Floats, kinds: Floats) -> Floats:
     return np.maximum((amounts[:, None] @ kinds)[:, 0], 1e-12)
 
 
-def _least_squares(kinds: Floats, photons: Floats, expected: Floats) -> Floats:
+def least_squares(kinds: Floats, photons: Floats, expected: Floats) -> Floats:
     """Amounts of one pair, none below zero, exactly."""
     from scipy.optimize import nnls
 

@@ -19,9 +19,9 @@ _JUDGED = 100.0
 _ZONES = (1, 3, 12, 60)
 #: Near the beam: within this share of the radius; much: that share of the cells.
 _INNER, _MUCH = 0.35, 0.15
-#: Rings to either side of a crest that is too narrow, the least logarithm by which it is
-#: brighter, and photons of a ring that is judged so.
-_NARROW, _BRIGHTER, _MANY = 6, 0.06, 3000.0
+#: Share of the rings to either side of a crest that is too narrow (and a number at least),
+#: the least logarithm by which it is brighter, and photons of a ring that is judged so.
+_NARROW, _NARROWEST, _BRIGHTER, _MANY = 0.05, 2, 0.06, 3000.0
 
 
 def off_cells(counts: CellCounts, due: Floats) -> NDArray[np.bool_]:
@@ -112,8 +112,9 @@ def narrow_rings(counts: CellCounts) -> NDArray[np.bool_]:
     # Rings of another height of the detector begin anew.
     lit = np.flatnonzero(many)
     for part in np.split(lit, np.flatnonzero(np.diff(lit) > 1) + 1):
-        if len(part) > 2 * _NARROW:
-            over = level[part] - _opened(level[part], _NARROW)
+        reach = max(_NARROWEST, round(_NARROW * len(part)))
+        if len(part) > 2 * reach:
+            over = level[part] - _opened(level[part], reach)
             bright[part] = over > _BRIGHTER + 5.0 / np.sqrt(photons[part])
     wide = bright.copy()
     for step in (1, 2):

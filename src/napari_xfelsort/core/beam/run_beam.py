@@ -7,11 +7,12 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_xfelsort.core.atomic import atomic_write
+from napari_xfelsort.core.beam.classes import BeamChoice
 from napari_xfelsort.core.beam.estimate import BeamEstimate
 from napari_xfelsort.core.beam.settings import BeamSettings
 from napari_xfelsort.core.export.exporting import refuse_inputs
@@ -26,6 +27,7 @@ _COLUMNS = (
     *("camera_length_mm", "camera_length_error_mm", "camera_length_known"),
     *("correlation", "photons", "water_share", "misfit", "reason"),
     *("file_photon_energy_ev", "file_camera_length_mm", "warning"),
+    *("class_photon_energy_ev", "class_camera_length_mm", "class_probability", "class_sure"),
 )
 
 
@@ -45,6 +47,9 @@ class RunBeam:
         Where the metadata of an event contradict its scattering; empty where not.
     overall : BeamEstimate
         Of all events together, which means something if energy and length stay.
+    choices : list of BeamChoice or None
+        The class of each event, if there are classes; None where there are none, or too few
+        photons.
     """
 
     peaks: RunPeaks
@@ -52,6 +57,7 @@ class RunBeam:
     estimates: list[BeamEstimate]
     warnings: list[str]
     overall: BeamEstimate
+    choices: list[BeamChoice | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.estimates)
@@ -63,6 +69,16 @@ class RunBeam:
             sum(each.energy_known for each in self.estimates),
             sum(each.length_known for each in self.estimates),
         )
+
+    @property
+    def classes(self) -> list[tuple[str, int]]:
+        """How many events are of which class, those that are not sure last."""
+        names = [
+            str(each.best) if each.sure else "not sure"
+            for each in self.choices
+            if each is not None
+        ]
+        return sorted(Counter(names).items(), key=lambda pair: (pair[0] == "not sure", pair[0]))
 
     @property
     def why_not(self) -> list[tuple[str, int]]:
@@ -113,7 +129,15 @@ class RunBeam:
                 _number(energy),
                 _number(1e3 * length),
                 warning,
+                *_class_cells(self.choices[i] if self.choices else None),
             ]
+
+
+def _class_cells(choice: BeamChoice | None) -> list[Any]:
+    if choice is None:
+        return [""] * 4
+    best, share = choice.best, float(choice.probabilities.max())
+    return [f"{best.energy:g}", f"{1e3 * best.length:g}", f"{share:.4f}", int(choice.sure)]
 
 
 def _plain(reason: str) -> str:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from napari_xfelsort.core.beam.cells import CellCounts, CellLayout, summed
+from napari_xfelsort.core.beam.choosing import checked_classes, choose_class
+from napari_xfelsort.core.beam.classes import (
+    BeamChoice,
+    BeamClass,
+    BeamClassifier,
+    train_beam_classes,
+)
 from napari_xfelsort.core.beam.estimate import (
     BeamEstimate,
     contradiction,
+    estimate_and_fit,
     estimate_beam,
     nothing,
 )
 from napari_xfelsort.core.beam.run_beam import RunBeam
 from napari_xfelsort.core.beam.settings import BeamSettings
 from napari_xfelsort.core.block_reader import BlockReader
-from napari_xfelsort.core.errors import GeometryError, SettingsError
+from napari_xfelsort.core.errors import GeometryError, SettingsError, TrainingError
 from napari_xfelsort.core.peaks.finding import PeakFinder
 from napari_xfelsort.core.peaks.peak_list import PeakList
 from napari_xfelsort.core.peaks.running import gathered
@@ -33,6 +41,7 @@ Progress = Callable[[int, int], None]
 #: Frames that share energy and length, but nothing else, at most, and of more those that are
 #: added up at once.
 _MOST_FRAMES, _ADDED = 48, 8
+_UNREAD = "the event could not be read"
 
 
 class EventBeam:
@@ -107,6 +116,7 @@ def find_beam(
     settings: BeamSettings | None = None,
     peaks: PeakSettings | None = None,
     *,
+    classes: Sequence[tuple[float, float]] | BeamClassifier | None = None,
     together: int = 1,
     progress: Progress | None = None,
 ) -> RunBeam:
@@ -122,6 +132,9 @@ def find_beam(
         Where energy and length may lie, what is known of them, what scatters.
     peaks : PeakSettings, optional
         How peaks are found, and how many make a hit.
+    classes : sequence of pair of float, or BeamClassifier, optional
+        Photon energies (eV) and camera lengths (m) that there are: which of them is it? By
+        the same scattering curves, or as learnt from frames.
     together : int
         Neighbouring events that are taken together for energy and length; 0 takes all.
     progress : callable, optional
@@ -137,7 +150,9 @@ def find_beam(
     GeometryError
         If there is no geometry.
     SettingsError
-        If ``together`` is negative.
+        If ``together`` is negative, or a class is not possible.
+    ModelError
+        If classes were learnt on another detector.
     """
     if together < 0:
         raise SettingsError(f"together is {together} but must be at least 0.")
@@ -145,7 +160,9 @@ def find_beam(
     work = EventBeam(stack, peaks)
     n = len(stack)
     size = together or n
+    candidates = checked_classes(classes)
     estimates: list[BeamEstimate] = []
+    choices: list[BeamChoice | None] = []
     pools: list[CellCounts] = []
     found: dict[int, PeakList | str] = {}
     for start in range(0, n, size):
@@ -158,13 +175,16 @@ def find_beam(
                 progress(i + 1, n)
         counts = [look.counts for look in looks if look.counts is not None]
         pools = few_frames(pools + counts)
-        estimates += _of_events(looks, counts, settings)
+        shared, choice = _together(counts, settings, candidates)
+        read = [look.counts is not None for look in looks]
+        estimates += [shared if there else nothing(_UNREAD) for there in read]
+        choices += [choice if there else None for there in read]
     told = gathered(stack, work.peak_settings, found)
     overall = nothing("no event could be read")
     if pools:
         overall = estimate_beam(pools, settings)
     warnings = [contradiction(e, *known_beam(stack, i)) for i, e in enumerate(estimates)]
-    return RunBeam(told, settings, estimates, warnings, overall)
+    return RunBeam(told, settings, estimates, warnings, overall, choices)
 
 
 def beam_of_run(
@@ -204,10 +224,56 @@ def beam_of_run(
     return estimate_beam(counts, settings)
 
 
-def _of_events(
-    looks: list[EventLook], counts: list[CellCounts], settings: BeamSettings
-) -> list[BeamEstimate]:
-    """Estimates of events that are taken together."""
-    unread = nothing("the event could not be read")
-    shared = estimate_beam(few_frames(counts), settings) if counts else unread
-    return [unread if look.counts is None else shared for look in looks]
+def classes_of_stack(
+    stack: EventStack, progress: Progress | None = None
+) -> tuple[BeamClassifier, list[str]]:
+    """Classes learnt from events whose metadata are right.
+
+    Energies are taken to 0.1 keV and lengths to 1 mm.
+
+    Returns
+    -------
+    model : BeamClassifier
+    unread : list of str
+        Why events could not be read.
+
+    Raises
+    ------
+    GeometryError
+        If there is no geometry.
+    TrainingError
+        If metadata are missing, there is one class only, or there are few events of one.
+    """
+    work = EventBeam(stack)
+    counts, pairs, unread = [], [], []
+    for i in range(len(stack)):
+        energy, length = known_beam(stack, i)
+        if not (energy > 0 and length > 0):
+            raise TrainingError(
+                f"Classes cannot be learnt: {stack.event_id(i)} has no photon energy or no "
+                "camera length."
+            )
+        look = work.look(i, peaks=False)
+        if look.counts is None:
+            unread.append(str(look.peaks))
+        else:
+            counts.append(look.counts)
+            pairs.append((100.0 * round(energy / 100.0), round(length, 3)))
+        if progress is not None:
+            progress(i + 1, len(stack))
+    return train_beam_classes(counts, pairs), unread
+
+
+def _together(
+    counts: list[CellCounts],
+    settings: BeamSettings,
+    classes: tuple[BeamClass, ...] | BeamClassifier,
+) -> tuple[BeamEstimate, BeamChoice | None]:
+    """What events tell that are taken together."""
+    if not counts:
+        return nothing(_UNREAD), None
+    frames = few_frames(counts)
+    found, fit = estimate_and_fit(frames, settings)
+    if isinstance(classes, BeamClassifier):
+        return found, classes.choose(summed(frames))
+    return found, choose_class(fit, classes) if fit is not None and classes else None
