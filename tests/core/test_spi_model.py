@@ -281,4 +281,5 @@ def test_settings_of_the_fast_model():
         TrainSettings(augmented=1)
     spi = TrainSettings(model="spi")
     assert TrainSettings.from_dict(spi.to_dict()) == spi
+    assert TrainSettings(model="spi", search="small").search_fits == 4 * spi.folds
     assert dataclasses.replace(spi, seed=3).kinds == ("particle",)

@@ -144,6 +144,15 @@ def test_a_threshold_is_found_anew_and_models_follow_one_another(cli):
     told = cli("spi", "rethreshold", "m.xfelmodel", *new, "-o", "o.xfelmodel", "-l", "b-labels")
     assert told.exit_code == 0, told.output
     assert "40 labels" in told.stdout
+    old = ("a/run0001.cxi", "--geometry", "a/run0001.geom")
+    told = cli(
+        "spi", "rethreshold", "m.xfelmodel", *old, "-o", "p.xfelmodel", "--center", "34,31.5"
+    )
+    assert told.exit_code == 0, told.output
+    assert "rings were moved" in cli("models", "p.xfelmodel").stdout
+    told = cli("spi", "rethreshold", "m.xfelmodel", *old, "-o", "q.xfelmodel", "--center", "left")
+    assert told.exit_code == 1
+    assert "Y,X or auto" in told.output
     both = cli(
         "spi", "cascade", "m.xfelmodel", "n.xfelmodel", *new, "-o", "c.csv", "--list", "c.lst"
     )

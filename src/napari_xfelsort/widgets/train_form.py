@@ -48,6 +48,7 @@ _OF_KINDS = {
     "azimuthal_groups": ("azimuthal",),
     "scattering_rings": ("scattering", "particle"),
     "adu_per_photon": ("particle",),
+    "augmented": ("scattering", "particle"),
     "quantiles": ("quantiles",),
     "metadata": ("metadata",),
 }

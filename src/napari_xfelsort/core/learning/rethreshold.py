@@ -33,6 +33,8 @@ _LOOKED_AT, _FEWEST = 6.0, 8
 _AROUND = 4.0
 #: Log odds of the line between the means of the two groups, before labels have a say.
 _STEEP = 10.0
+#: Less likely events are none.
+_UNLIKELY = 0.05
 #: Probabilities nearer to 0 and 1 are as good as these.
 _SURE = 1e-12
 
@@ -211,6 +213,7 @@ def threshold_from_labels(
     _, apart = _divided(top[: max(_FEWEST, round(_LOOKED_AT * share * len(top)))])
     slope, middle = _line(scores[own], true[own], _log_odds(start.threshold), apart)
     likely = expit(slope * (scores - middle))
+    likely[likely < _UNLIKELY] = 0.0  # so many far away would else add up to something
     likely[own] = true[own]
     known, likely = scores[finite], likely[finite]
     order = np.argsort(-known, kind="stable")
