@@ -17,6 +17,7 @@ from napari_xfelsort.core.deep.spi_augmentation import (
     SpiChanges,
     blurred,
     cut_out,
+    ring_shares,
     thinned,
     warped,
     with_background,
@@ -232,6 +233,29 @@ def test_warping_turns_enlarges_and_shifts():
     y, x = np.indices((15, 15)) - 7.0
     ramp = (y + 2 * x).astype(np.float32)
     np.testing.assert_allclose(warped(ramp, middle, scale=2.0), ramp / 2, atol=1e-5)
+
+
+def test_stretching_moves_rings_against_each_other():
+    y, x = np.indices((31, 31)) - 15.0
+    away = np.hypot(y, x)
+    found = warped(away.astype(np.float32), (15.0, 15.0), stretch=0.2)
+    inside = away < 12
+    # as far out as it comes from, of a picture of distances
+    wanted = away * (1 + 0.2 * (away / away.max() - 0.5))
+    np.testing.assert_allclose(found[inside], wanted[inside], atol=0.2)
+
+
+def test_rings_lose_different_shares():
+    shares = ring_shares((21, 31), (10.0, 15.0), 1.5, np.random.default_rng(0))
+    assert shares.shape == (21, 31)
+    assert np.exp(-1.5) <= shares.min() < shares.max() <= 1
+    # the same all around the beam
+    np.testing.assert_allclose(shares, shares[::-1])
+    np.testing.assert_allclose(shares, shares[:, ::-1])
+    assert np.ptp(shares[10]) > 0.2
+    photons = np.full((21, 31), 1000.0)
+    kept = thinned(photons, shares, np.random.default_rng(1))
+    np.testing.assert_allclose(kept / 1000, shares, atol=0.07)
 
 
 def test_an_elastic_change_moves_parts_as_its_knots_say():

@@ -18,6 +18,8 @@ Random = np.random.Generator
 
 #: Places along each side of the grid that elastic deformations are drawn on.
 _KNOTS = 5
+#: Rings that lose different shares of their photons.
+_RINGS = 9
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,12 @@ class SpiChanges:
         Standard deviation of the blur, in cells.
     cutout : float
         Sides of the rectangle, as a share of those of the picture.
+    stretch : float
+        How much more the outermost part is enlarged than the innermost, as a share: fringes
+        of another particle.
+    radial : float
+        Logarithm of the share of the photons that is left in some rings and lost in others:
+        fringes as high as those of another particle.
     thinning : float
         Share of the photons taken away.
     background : float
@@ -58,6 +66,8 @@ class SpiChanges:
     noise: float = 0.15
     blur: float = 0.7
     cutout: float = 0.25
+    stretch: float = 0.12
+    radial: float = 1.5
     thinning: float = 0.7
     background: float = 3.0
     often: float = 0.2
@@ -79,6 +89,7 @@ def warped(
     scale: float = 1.0,
     shift: tuple[float, float] = (0.0, 0.0),
     elastic: NDArray[np.float64] | None = None,
+    stretch: float = 0.0,
 ) -> Picture:
     """Turned about a point, enlarged, shifted and deformed, with linear interpolation.
 
@@ -96,12 +107,18 @@ def warped(
         Cells along rows and columns.
     elastic : ndarray, shape (2, knots, knots), optional
         Cells by which places of a coarse grid over the picture come from elsewhere.
+    stretch : float
+        How much farther out, as a share, the farthest place comes from than one at the center.
     """
     from scipy.ndimage import map_coordinates
 
     rows, columns = (np.arange(n, dtype=np.float64) for n in picture.shape)
     y = (rows - center[0] - shift[0])[:, np.newaxis] / scale
     x = (columns - center[1] - shift[1])[np.newaxis] / scale
+    if stretch:
+        away = np.hypot(y, x)
+        factor = 1 + stretch * (away / away.max() - 0.5)
+        y, x = y * factor, x * factor
     sine, cosine = np.sin(np.deg2rad(turn)), np.cos(np.deg2rad(turn))
     where = np.stack([cosine * y + sine * x + center[0], cosine * x - sine * y + center[1]])
     if elastic is not None:
@@ -140,13 +157,26 @@ def cut_out(picture: Picture, corner: tuple[int, int], size: tuple[int, int]) ->
     return result
 
 
-def thinned(photons: NDArray[np.float64], share: float, random: Random) -> NDArray[np.float64]:
-    """A share of the photons, each kept or lost by chance."""
+def thinned(
+    photons: NDArray[np.float64], share: float | NDArray[np.float64], random: Random
+) -> NDArray[np.float64]:
+    """A share of the photons (of each cell, or of all), each kept or lost by chance."""
     counts = np.maximum(np.rint(photons), 0).astype(np.int64)
     result = np.zeros(photons.shape)
     there = counts > 0
-    result[there] = random.binomial(counts[there], share)
+    shares = np.broadcast_to(share, photons.shape)
+    result[there] = random.binomial(counts[there], shares[there])
     return result
+
+
+def ring_shares(
+    shape: tuple[int, ...], center: tuple[float, float], depth: float, random: Random
+) -> NDArray[np.float64]:
+    """Shares from exp(-depth) to 1 that change from ring to ring about a point, by chance."""
+    y, x = (np.arange(n) - at for n, at in zip(shape, center, strict=True))
+    away = np.hypot(y[:, np.newaxis], x[np.newaxis])
+    knots = np.linspace(0, float(away.max()), _RINGS)
+    return np.asarray(np.exp(-depth * np.interp(away, knots, random.random(_RINGS))))
 
 
 def with_background(
@@ -195,12 +225,16 @@ class SpiAugmenter:
 
     def _other_run(self, picture: Picture, random: Random) -> Picture:
         c = self.changes
-        if not random.random() < 2 * c.often:
+        rings, other = random.random(2) < 2 * c.often
+        if not (rings or other):
             return picture
         photons = picture.astype(np.float64) * self.photons
-        if random.random() < 0.5:
+        if rings:
+            shares = ring_shares(picture.shape, self.center, c.radial, random)
+            photons = thinned(photons, shares, random)
+        if other and random.random() < 0.5:
             photons = thinned(photons, 1 - c.thinning * random.random(), random)
-        else:
+        elif other:
             photons = with_background(
                 photons, c.background * random.random() * self.background, random
             )
@@ -212,11 +246,11 @@ class SpiAugmenter:
         c = self.changes
         flip = self.flips[int(random.integers(len(self.flips)))]
         picture = np.ascontiguousarray(np.flip(picture, tuple(axis - 1 for axis in flip)))
-        either = random.uniform(-1, 1, 4)
+        either = random.uniform(-1, 1, 5)
         elastic = None
         if random.random() < c.often and c.elastic:
             elastic = random.uniform(-c.elastic, c.elastic, (2, _KNOTS, _KNOTS))
-        if c.turn or c.scale or c.shift:
+        if c.turn or c.scale or c.shift or c.stretch:
             picture = warped(
                 picture,
                 self.center,
@@ -224,6 +258,7 @@ class SpiAugmenter:
                 float(1 + c.scale) ** either[1],
                 (c.shift * either[2], c.shift * either[3]),
                 elastic,
+                c.stretch * either[4],
             )
         if random.random() < c.often:
             picture = with_gamma(picture, float(1 + c.gamma) ** random.uniform(-1, 1))
