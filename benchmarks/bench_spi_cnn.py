@@ -6,11 +6,10 @@
 *quality* simulates runs of a half detector into FOLDER (those that are there are taken), trains on
 2000 events (5 % single hits of a core-shell virus of 70 nm) and judges on others: of the same
 kind; with another particle (homogeneous, 66 nm, or spheres of 75 nm), three times the background
-and three times the jitter of the beam; and with 1 single hit in 200 events. Beside the threshold
-of training stands one estimated anew without labels (the share of single hits in the run by
-expectation maximisation, Saerens et al. 2002), one from 20 labelled events, and the best one
-there is, which nobody knows. Probabilities
-are written to FOLDER.
+and three times the jitter of the beam; and with 1 single hit in 200 events. Beside the
+thresholds of training for both presets stand those found anew on the run, by its scores alone and
+by 20 labelled events, and the best one there is, which nobody knows. Probabilities are written to
+FOLDER.
 
 *speed* runs networks of random weights on random pictures, with one thread; rates are per second
 of processor time. ONNX Runtime takes part where onnx and onnxruntime are installed.
@@ -34,6 +33,7 @@ import napari_xfelsort as xs
 from napari_xfelsort.core.deep.networks import is_parameter
 from napari_xfelsort.core.deep.spi_onnx import OnnxNetwork, has_onnx
 from napari_xfelsort.core.deep.spi_resnet import SpiNetwork, new_spi_tensors
+from napari_xfelsort.core.learning.rule_choice import preset_threshold
 from napari_xfelsort.core.simulate.spi import simulate_spi
 
 _CORE = {"core": 0.7, "core_density": 0.6}
@@ -84,46 +84,6 @@ def best_threshold(scores: Scores, single: np.ndarray) -> float:
     return max(np.unique(scores), key=lambda t: judged(scores, single, t)[2])
 
 
-def share_of(scores: Scores, before: float) -> float:
-    """Share of single hits in a run, if probabilities hold for a share before."""
-    share = before
-    for _ in range(500):
-        one, none = scores * share / before, (1 - scores) * (1 - share) / (1 - before)
-        share = float(np.clip((one / np.maximum(one + none, 1e-300)).mean(), 1e-4, 0.9))
-    return share
-
-
-def moved_threshold(threshold: float, before: float, now: float) -> float:
-    """The threshold for the old share that means the same odds for another one."""
-    odds = threshold / (1 - threshold) * (before / (1 - before)) / (now / (1 - now))
-    return odds / (1 + odds)
-
-
-def threshold_of_labels(scores: Scores, single: np.ndarray, old: float) -> float:
-    """From labels of the events about the likeliest ones: where single hits end.
-
-    Events are labelled in pairs down a ladder of probabilities; the threshold is where the
-    expected F1 is largest when the share of single hits in between is interpolated.
-    """
-    order = np.argsort(-scores, kind="stable")
-    reach = max(3 * int((scores >= old).sum()), len(scores) // 8)
-    asked = np.unique(np.geomspace(1, reach, LABELS).astype(int) - 1)
-    while len(asked) < LABELS:
-        gaps = np.diff(asked)
-        at = int(gaps.argmax())
-        asked = np.sort(np.append(asked, asked[at] + gaps[at] // 2))
-    from sklearn.isotonic import IsotonicRegression
-
-    falling = IsotonicRegression(y_min=0, y_max=1, increasing=False, out_of_bounds="clip")
-    chance = falling.fit(np.log1p(asked), single[order[asked]]).predict(
-        np.log1p(np.arange(len(scores)))
-    )
-    chance[reach:] = 0
-    found = np.cumsum(chance)
-    expected = 2 * found / (np.arange(1, len(scores) + 1) + found[-1])
-    return float(scores[order[int(expected.argmax())]])
-
-
 def quality(folder: Path, recipe: str, preset: str, options: dict[str, Any]) -> None:
     """Train, and judge on the other runs."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +98,6 @@ def quality(folder: Path, recipe: str, preset: str, options: dict[str, Any]) -> 
         print(f"training: {time.process_time() - begin:.0f} CPU-s")
     model = xs.load_model(path)
     column = model.class_names.index("single")
-    before, old = float(single.mean()), float(model.threshold or 0.5)
     known = {}
     for run in list(RUNS)[1:]:
         stack, single = opened(folder, run)
@@ -158,7 +117,8 @@ def quality(folder: Path, recipe: str, preset: str, options: dict[str, Any]) -> 
                 ones = np.flatnonzero(single)
                 kept[ones] = False
                 kept[random.choice(ones, round((~single).sum() / 199), replace=False)] = True
-            for how, threshold in thresholds(scores[kept], single[kept], old, before).items():
+            share = 0.005 if rare else 0.05
+            for how, threshold in thresholds(scores[kept], single[kept], model, share).items():
                 found.setdefault(how, []).append(judged(scores[kept], single[kept], threshold))
         print(f"{case}: average precision {average_precision(single, scores):.3f}")
         for how, rows in found.items():
@@ -173,12 +133,27 @@ def average_precision(single: np.ndarray, scores: Scores) -> float:
     return float(average_precision_score(single, scores))
 
 
-def thresholds(scores: Scores, single: np.ndarray, old: float, before: float) -> dict[str, float]:
+def thresholds(
+    scores: Scores, single: np.ndarray, model: xs.Model, share: float
+) -> dict[str, float]:
     """The thresholds that are compared."""
+    from napari_xfelsort.core.learning.rethreshold import (
+        events_to_label,
+        threshold_from_labels,
+        threshold_from_scores,
+    )
+
+    clipped = np.clip(scores, 1e-12, 1 - 1e-12)
+    odds = np.log(clipped) - np.log1p(-clipped)
+    by_scores = threshold_from_scores(odds, share).threshold
+    labels: list[bool | None] = [None] * len(odds)
+    for event in events_to_label(odds, by_scores, LABELS).tolist():
+        labels[event] = bool(single[event])
     return {
-        "of training": old,
-        "by the share": moved_threshold(old, before, share_of(scores, before)),
-        f"of {LABELS} labels": threshold_of_labels(scores, single, old),
+        "of training": float(model.threshold or 0.5),
+        "of more_sh": preset_threshold(model, "high_recall").threshold,
+        "by scores": by_scores,
+        f"{LABELS} labels": threshold_from_labels(odds, labels, share).threshold,
         "best": best_threshold(scores, single),
     }
 
