@@ -20,10 +20,18 @@ from napari_xfelsort.core.center.cells import Cells, PreparedFrame
 Floats = NDArray[np.float64]
 
 #: Prior standard deviations of the logarithms of the smooth factors, as in
-#: `radial_loops.factors`: three pairs of harmonics, polarisation, polynomials.
-FACTOR_WIDTHS = (0.01, 0.01, 0.008, 0.008, 0.004, 0.004, 0.15, 0.15, 0.06, 0.06, 0.1, 0.04, 0.04)
+#: `radial_loops.factors`: three pairs of harmonics, polarisation, polynomials, lobes.
+FACTOR_WIDTHS = (
+    *(0.01, 0.01, 0.008, 0.008, 0.004, 0.004),
+    *(0.15, 0.15),
+    *(0.06, 0.06, 0.1, 0.04, 0.04),
+    *(0.1, 0.1, 0.05, 0.05),
+)
+#: Nodes along a side of a net of soft factors, for what the others do not describe, and the
+#: prior standard deviation of the logarithm of each. Soft shadows are wider than its meshes.
+NODES, NET_WIDTH = 9, 0.01
 #: That of the step of a part of the detector.
-REGION_WIDTH = 0.03
+REGION_WIDTH = 0.02
 #: That of the second difference of the profile at neighbouring knots.
 BEND_WIDTH = 0.7
 #: Weak prior of the centre about the middle, in sides of the frame.
@@ -45,6 +53,9 @@ class Stage:
 #: with the fourth power. What stands about the detector shades its rim, and smooth factors
 #: are least known there.
 DOUBLED = 0.25
+#: Distance from the centre, in sides, at which it is doubled too; it falls with the fourth
+#: power. There are the beam stop, its arm and what light they scatter.
+NEAR = 0.06
 #: Distance from the middle, in sides, beyond which the profile moves with the centre.
 FAR = 0.4
 #: Sectors of the frame for the jackknife.
@@ -55,8 +66,6 @@ LEVEL = 0.65
 #: From forgiving to strict.
 COARSE = (Stage(0.15, 6.0, 8), Stage(0.06, 4.5, 25))
 STRICT = (Stage(0.03, 3.0, 30),)
-#: Residuals of a fit as it is.
-LOOK = (Stage(0.03, 3.0, 0),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +77,7 @@ class RadialFit:
     center : ndarray, shape (2,)
         Row and column.
     theta : ndarray
-        Centre, factors, steps, spline.
+        Centre, factors, net, steps, spline.
     radii : ndarray, shape (2,)
         Warped radius of the first knot and distance of knots.
     cost : float
@@ -130,7 +139,7 @@ class _Problem:
         self.cells = cells
         self.n_regions = frame.n_regions if frame.n_regions > 1 else 0
         self.cell_regions = cells.regions if self.n_regions else np.full(len(cells), -1, np.int32)
-        self.head = radial_loops.CENTRE + radial_loops.N_FACTORS + self.n_regions
+        self.head = radial_loops.CENTRE + radial_loops.N_FACTORS + NODES**2 + self.n_regions
         self.scales = np.array([frame.side, WARP * frame.side])
         center = start.center if isinstance(start, RadialFit) else np.asarray(start, np.float64)
         self.radii = self._knots(center, n_knots)
@@ -182,6 +191,7 @@ class _Problem:
             [
                 np.full(2, CENTRE_WIDTH * self.frame.side),
                 FACTOR_WIDTHS,
+                np.full(NODES**2, NET_WIDTH),
                 np.full(self.n_regions, REGION_WIDTH),
             ]
         )
@@ -198,7 +208,10 @@ class _Problem:
     ) -> tuple[Floats, Floats, Floats, Floats]:
         frame = self.frame
         noise = np.array(
-            [frame.gain, frame.read, stage.model_error, stage.cut, DOUBLED * frame.side]
+            [
+                *(frame.gain, frame.read, stage.model_error, stage.cut),
+                *(DOUBLED * frame.side, NEAR * frame.side),
+            ]
         )
         matrix, gradient, cost, residuals = self.loops.normal_equations(
             self.cells.table,
@@ -211,6 +224,7 @@ class _Problem:
             noise,
             sectors,
             self.anchor,
+            NODES,
         )
         return matrix, gradient, cost, residuals
 

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int32]
 
 #: Smooth factors beside the radial profile; see `factors`.
-N_FACTORS = 13
+N_FACTORS = 17
 #: Parameters before the factors: row and column of the centre.
 CENTRE = 2
 
@@ -21,7 +21,8 @@ def factors(y: float, x: float, dy: float, dx: float, side: float, middle: Float
     """Logarithms of smooth factors at a point, all about 1 at the rim.
 
     Harmonics of the azimuth (absorption on one side, jets), those that grow with the square
-    of the radius (polarisation), and polynomials of the place on the detector (vignetting).
+    of the radius (polarisation), polynomials of the place on the detector (vignetting), and
+    harmonics that fall with the square of the radius (parasitic light about the beam stop).
     ``dy``, ``dx`` count from the centre, ``y``, ``x`` from the corner of the frame.
     """
     r = np.sqrt(dy * dy + dx * dx) + 1e-9
@@ -43,6 +44,19 @@ def factors(y: float, x: float, dy: float, dx: float, side: float, middle: Float
     out[10] = u * u + v * v - 0.67
     out[11] = u * u - v * v
     out[12] = 2 * u * v
+    lobes = (0.1 * side) ** 2 / (r * r + (0.03 * side) ** 2)
+    out[13] = c * lobes
+    out[14] = s * lobes
+    out[15] = c2 * lobes
+    out[16] = s2 * lobes
+
+
+@exact
+def net_share(place: float, middle: float, side: float, nodes: int) -> tuple[int, float]:
+    """First node of a net along an axis that a place is next to, and the second one's share."""
+    at = ((place - middle) / side + 0.5) * (nodes - 1)
+    at = min(max(at, 0.0), nodes - 1.001)
+    return int(at), at - int(at)
 
 
 @exact
@@ -72,10 +86,12 @@ def normal_equations(  # noqa: C901 - compiled as one
     noise: Floats,
     sectors: int,
     anchor: Floats,
+    nodes: int,
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Normal equations of one Gauss-Newton step of the radial fit.
 
-    The model of the mean of a cell is exp(profile(r) + factors + step of its region).
+    The model of the mean of a cell is exp(profile(r) + factors + net of soft factors + step of
+    its region).
 
     Parameters
     ----------
@@ -84,19 +100,22 @@ def normal_equations(  # noqa: C901 - compiled as one
     regions : ndarray of int
         Region of each cell, -1 for none of its own.
     theta : ndarray
-        Row and column of the centre, factors, steps of the regions, spline.
+        Row and column of the centre, factors, net, steps of the regions, spline.
     radii : ndarray, shape (2,)
         Warped radius of the first knot, and distance of the knots.
     scales : ndarray, shape (2,)
         Side of the detector, and radius below which the warped radius is about linear.
-    noise : ndarray, shape (5,)
+    noise : ndarray, shape (6,)
         Gain, read noise variance, relative error of the model, residual at which a weight
-        is 0, in standard deviations, and how far from the middle that error is doubled.
+        is 0, in standard deviations, how far from the middle that error is doubled, and how
+        near to the centre.
     sectors : int
         Sums are kept apart for as many sectors about the middle of the frame.
     anchor : ndarray, shape (3,)
         A point and its radius, or a negative one: the profile goes with the radius of this
         point when the centre moves, so that a centre far off can move freely.
+    nodes : int
+        Of the net, along a side.
 
     Returns
     -------
@@ -104,15 +123,17 @@ def normal_equations(  # noqa: C901 - compiled as one
         Of each sector; standardised residuals of the cells.
     """
     n = len(theta)
-    n_spline = n - CENTRE - N_FACTORS - n_regions
-    first_region, first_spline = CENTRE + N_FACTORS, CENTRE + N_FACTORS + n_regions
+    first_net = CENTRE + N_FACTORS
+    first_region = first_net + nodes * nodes
+    first_spline = first_region + n_regions
+    n_spline = n - first_spline
     matrix = np.zeros((sectors, n, n))
     gradient = np.zeros((sectors, n))
     cost = np.zeros(sectors)
     residuals = np.zeros(len(cells))
     basis = np.empty(8)
-    where = np.empty(CENTRE + N_FACTORS + 5, np.int64)
-    slope = np.empty(CENTRE + N_FACTORS + 5)
+    where = np.empty(first_net + 9, np.int64)
+    slope = np.empty(first_net + 9)
     for k in range(CENTRE + N_FACTORS):
         where[k] = k
     moved = away_y = away_x = 0.0
@@ -139,11 +160,21 @@ def normal_equations(  # noqa: C901 - compiled as one
         factors(y, x, dy, dx, scales[0], middle, slope[CENTRE:])
         for k in range(N_FACTORS):
             eta += slope[CENTRE + k] * theta[CENTRE + k]
+        row, down = net_share(y, middle[0], scales[0], nodes)
+        column, right = net_share(x, middle[1], scales[0], nodes)
+        m = first_net
+        for a in range(2):
+            for b in range(2):
+                where[m] = first_net + (row + a) * nodes + column + b
+                slope[m] = (down if a else 1 - down) * (right if b else 1 - right)
+                eta += slope[m] * theta[where[m]]
+                m += 1
         if regions[i] >= 0:
             eta += theta[first_region + regions[i]]
         model = np.exp(min(max(eta, -30.0), 30.0))
         away2 = (y - middle[0]) ** 2 + (x - middle[1]) ** 2
-        wrong = noise[2] * (1 + (away2 / noise[4] ** 2) ** 2) * model
+        unsure = 1 + (away2 / noise[4] ** 2) ** 2 + (noise[5] / r) ** 4
+        wrong = noise[2] * unsure * model
         variance = (noise[0] * model + noise[1]) / number + wrong * wrong
         z = (mean - model) / np.sqrt(variance)
         residuals[i] = z
@@ -160,7 +191,6 @@ def normal_equations(  # noqa: C901 - compiled as one
         weight = share * share / variance * model * model
         pull = share * share / variance * model * (mean - model)
         slope[0], slope[1] = -rise * (dy / r - away_y), -rise * (dx / r - away_x)
-        m = CENTRE + N_FACTORS
         if regions[i] >= 0:
             where[m] = first_region + regions[i]
             slope[m] = 1.0

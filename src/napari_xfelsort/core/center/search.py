@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.center.beam_stop import beam_stop_shadow
-from napari_xfelsort.core.center.cells import Cells, PreparedFrame
+from napari_xfelsort.core.center.cells import PreparedFrame
 from napari_xfelsort.core.center.patches import missed, without
-from napari_xfelsort.core.center.radial import COARSE, LOOK, STRICT, RadialFit, fit_radial
+from napari_xfelsort.core.center.radial import COARSE, STRICT, RadialFit, fit_radial
 from napari_xfelsort.core.center.shadows import without_shadows
 from napari_xfelsort.core.center.starts import radial_starts
 from napari_xfelsort.core.center.symmetry import symmetric_points
@@ -21,8 +21,6 @@ Floats = NDArray[np.float64]
 KNOTS = (40, 64, 128)
 #: Fits kept after the forgiving stage, and after the coarse cells.
 _KEPT, _FINALISTS = 4, 2
-#: How often patches that do not fit are looked for.
-_ROUNDS = 2
 #: Two fits this close, in sides, are one.
 _SAME = 0.02
 
@@ -70,20 +68,9 @@ def search(frame: PreparedFrame) -> Search:
         fits = _distinct(fits)
     halfway = fits[0]
     finest = levels[min(2, len(levels) - 1)]
-    best = fit_radial(frame, *_undisturbed(frame, halfway, finest), KNOTS[2], STRICT, True)
+    left = without(finest, missed(frame, halfway), halfway.cells.size)
+    best = fit_radial(frame, left, halfway, KNOTS[2], STRICT, True)
     return Search(best, fits[1] if len(fits) > 1 else None, halfway, symmetric, shadow)
-
-
-def _undisturbed(frame: PreparedFrame, fit: RadialFit, finest: Cells) -> tuple[Cells, RadialFit]:
-    """The finest cells without patches that the fit misses, and the fit without them."""
-    cells = fit.cells
-    patches = missed(frame, fit)
-    for _ in range(_ROUNDS):
-        if not patches.any():
-            return finest, fit
-        fit = fit_radial(frame, without(cells, patches, cells.size), fit, fit.n_knots, STRICT)
-        patches = missed(frame, fit_radial(frame, cells, fit, fit.n_knots, LOOK))
-    return without(finest, patches, cells.size), fit
 
 
 def _starts(frame: PreparedFrame, symmetric: list[tuple[Floats, float]]) -> list[Floats]:
