@@ -347,7 +347,7 @@ def test_sliders_follow_what_is_typed_and_peaks_follow_sliders(dock, run, plante
     run.go_to(4)
     idle(dock, qtbot)
     sliders, inputs = dock.form.sliders, dock.form.form.inputs
-    assert set(sliders) == set(inputs) - {"finder"}
+    assert set(sliders) == set(inputs) - {"finder", "model"}
     assert len(squares(run)) == 4  # three, and what stays
     slider = sliders["significance"]
     asked = []
