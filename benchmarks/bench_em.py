@@ -116,13 +116,13 @@ def quality(stack: xs.EventStack, true: NDArray[np.bool_], name: str, **changes:
     found = find_classes(right, **changes)
     spent = time.process_time() - start
     best = best_classes(found, single)
-    round_ones, none_round = found.round_classes(0.13), found.rejected(found.round_classes())
+    round_ones, none_round = found.round_classes(0.10), found.rejected(found.round_classes())
     print(f"{name}: {len(passing)} events, {int(single.sum())} single, {spent:.0f} s, {changes}")
     print(f"  size alone                     {scores(np.ones(len(single), bool), single)}")
     print(f"  best classes                   {scores(found.kept(best), single)}")
     print(f"  best classes, all runs         {scores(found.kept(best, 1), single)}")
     print(f"  all but those no run keeps     {scores(~found.rejected(best), single)}")
-    print(f"  classes of anisotropy < 0.13   {scores(found.kept(round_ones), single)}")
+    print(f"  classes of anisotropy < 0.10   {scores(found.kept(round_ones), single)}")
     wrong = int((none_round & single).sum())
     print(f"  in no round class (0.25) of any run: {int(none_round.sum())}, {wrong} single")
 

@@ -378,6 +378,25 @@ def test_symmetry_is_the_share_of_an_order():
     assert np.isnan(anisotropy[6])
 
 
+def test_counting_makes_no_anisotropy():
+    """Few counts of a round and of a lopsided pattern, in one class at one rotation."""
+    random = np.random.default_rng(1)
+    y, x = np.mgrid[-24:24, -24:24] + 0.5
+    x, y = x.ravel() + 0.13, y.ravel() - 0.21
+    mean, n = 0.5 * np.exp(-np.hypot(x, y) / 12), 20
+    settings = EmSettings(classes=1, rotations=1, friedel=False, iterations=2, annealing=0)
+    exposure = np.ones(len(x), np.float32)
+    for picture, expected in ((mean, 0.0), (mean * (1 + x / np.hypot(x, y)), math.sqrt(0.5))):
+        frames = random.poisson(picture, (n, len(x))).astype(np.uint16)
+        counts = EmCounts(x, y, exposure, frames, np.arange(n), n, friedel=False)
+        made = EmMaker(counts, settings).run(0)
+        with_noise, without = symmetry_of(made.models), symmetry_of(made.models, made.weights)
+        assert without.anisotropy[0] < with_noise.anisotropy[0]
+        assert without.anisotropy[0] == pytest.approx(expected, abs=0.06)
+        if not expected:
+            assert without.anisotropy[0] < with_noise.anisotropy[0] / 2
+
+
 def test_one_event_is_one_class(planted):
     counts = read_counts(planted[0].subset([0]), EmSettings(binning=5))
     found = classes_of(counts, EmSettings(classes=3, rotations=4, runs=2, binning=5), ["it"])

@@ -65,6 +65,8 @@ class EmRun:
     models : ndarray of float32, shape (classes, side, side)
         Class averages, rows downwards as in the assembled picture; counts of a square of
         pixels in an event of mean scale; NaN where no event tells.
+    weights : ndarray of float32, shape (classes, side, side)
+        Squares of pixels, of events of mean scale, that each pixel is the mean of.
     probabilities : ndarray of float32, shape (events, classes)
         Of each class, over all rotations.
     labels : ndarray of int, shape (events,)
@@ -81,6 +83,7 @@ class EmRun:
     """
 
     models: Floats32
+    weights: Floats32
     probabilities: Floats32
     labels: NDArray[np.int64]
     rotation: NDArray[np.float64]
@@ -260,14 +263,15 @@ class _State:
         by_rotation = weights.reshape(settings.rotations, settings.classes).astype(np.float32)
         down = by_rotation.T @ maker.spread
         self.models = np.divide(up, down, out=np.zeros_like(up), where=down > 0)
-        self.known = down > 0
+        self.weights = down
 
     def result(self, steps: tuple[Step, ...], converged: bool) -> EmRun:
         maker = self.maker
         side = maker.counts.side
-        pictures = np.where(self.known, self.models, np.float32(np.nan))
+        pictures = np.where(self.weights > 0, self.models, np.float32(np.nan))
         return EmRun(
             pictures.reshape(-1, side, side),
+            self.weights.reshape(-1, side, side),
             self.probabilities,
             self.labels,
             np.degrees(maker.slices.angles[self.best]),

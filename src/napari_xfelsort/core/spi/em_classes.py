@@ -61,6 +61,8 @@ class EmClasses:
         Side of a pixel of the averages in 1/nm.
     problems : dict of int to str
         Why an event could not be read.
+    weights : ndarray of float32, shape (classes, side, side), optional
+        What each pixel of the averages is the mean of; see `EmRun`.
     """
 
     events: Sequence[EventId]
@@ -76,6 +78,7 @@ class EmClasses:
     settings: EmSettings
     q_step: float = math.nan
     problems: dict[int, str] = field(default_factory=dict)
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Classes."""
@@ -106,7 +109,7 @@ class EmClasses:
     @cached_property
     def symmetry(self) -> Symmetry:
         """How symmetric the averages are."""
-        return symmetry_of(self.models)
+        return symmetry_of(self.models, self.weights)
 
     def round_classes(self, limit: float = ROUND) -> list[int]:
         """Classes with events whose averages have less anisotropy; see `Symmetry`."""
@@ -250,6 +253,7 @@ def classes_of(
         settings,
         counts.q_step,
         counts.problems,
+        best.weights[order],
     )
 
 

@@ -136,8 +136,10 @@ def average_rows(found: EmClasses) -> list[list[Any]]:
 def _write_data(found: EmClasses, file: h5py.File) -> None:
     file.attrs["settings"] = json.dumps(found.settings.to_dict())
     file.attrs["q_step_per_nm"] = found.q_step
-    for name in ("labels", "run_labels", "models", "probabilities", *_NUMBERS):
-        file.create_dataset(name, data=getattr(found, name), compression="gzip")
+    for name in ("labels", "run_labels", "models", "weights", "probabilities", *_NUMBERS):
+        value = getattr(found, name)
+        if value is not None:
+            file.create_dataset(name, data=value, compression="gzip")
     file["likelihoods"] = np.array(found.likelihoods)
     file["iterations"] = np.array(found.iterations, np.int64)
     file["converged"] = np.array(found.converged, bool)
@@ -161,7 +163,7 @@ def read_classes(folder: str | os.PathLike[str]) -> EmClasses:
         with h5py.File(path) as file:
             values = {
                 name: file[name][()]
-                for name in ("labels", "run_labels", "probabilities", "models")
+                for name in ("labels", "run_labels", "probabilities", "models", "weights")
             }
             found = EmClasses(
                 events,
@@ -180,6 +182,7 @@ def read_classes(folder: str | os.PathLike[str]) -> EmClasses:
                 (found.probabilities, (n, classes)),
                 (found.rotation, (n,)),
                 (found.scale, (n,)),
+                (values["weights"], found.models.shape),
             )
             if any(each.shape != shape for each, shape in shapes) or found.models.ndim != 3:
                 raise UnreadableFileError(f"{path} does not fit the events of {EVENTS}.")

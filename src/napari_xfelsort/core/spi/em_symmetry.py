@@ -14,6 +14,9 @@ ORDERS = (2, 3, 4, 5, 6)
 MOST = 50
 #: Directions that a ring is read at.
 _DIRECTIONS = 256
+#: Of the variance of counting, what is left after counts were put onto an average bilinearly
+#: and read again, in the mean over all places between pixels: 1/2 along each axis.
+_LEFT = 0.25
 
 
 class Symmetry(NamedTuple):
@@ -25,7 +28,8 @@ class Symmetry(NamedTuple):
         For each of `ORDERS`, its share of the first 50 coefficients of the autocorrelation
         over directions; the mean over the rings, each by its counts.
     anisotropy : ndarray, shape (classes,)
-        Standard deviation over the directions of a ring by its mean; the mean over the rings.
+        Standard deviation over the directions of a ring by its mean, without what counting
+        photons adds to it; the mean over the rings, each by its counts.
     """
 
     scores: Floats
@@ -37,13 +41,18 @@ class Symmetry(NamedTuple):
         return ORDERS[int(np.nanargmax(own))] if np.isfinite(own).any() else 0
 
 
-def symmetry_of(models: NDArray[np.floating[Any]]) -> Symmetry:
+def symmetry_of(
+    models: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]] | None = None
+) -> Symmetry:
     """Symmetry of class averages about their middle.
 
     Parameters
     ----------
     models : ndarray, shape (classes, side, side)
         NaN where nothing is known; rings that are not known all around do not count.
+    weights : ndarray, same shape, optional
+        What each pixel is the mean of (`EmRun`), for the noise of counting; without them it
+        is not taken away.
 
     Notes
     -----
@@ -65,6 +74,11 @@ def symmetry_of(models: NDArray[np.floating[Any]]) -> Symmetry:
         whole = np.isfinite(mean) & (mean > 0)
         if not whole.any():
             continue
+        noise = np.zeros(int(whole.sum()))
+        if weights is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                variance = _LEFT * model.astype(np.float64) / weights[k]
+            noise = map_coordinates(variance, where, order=1, cval=np.nan).mean(axis=1)[whole]
         polar, mean = polar[whole], mean[whole]
         # Counts of the ring.
         weight = mean * radius[whole, 0]
@@ -74,5 +88,6 @@ def symmetry_of(models: NDArray[np.floating[Any]]) -> Symmetry:
         if varied.any():
             share = power[varied][:, ORDERS] / total[varied, np.newaxis]
             scores[k] = np.average(share, axis=0, weights=weight[varied])
-        anisotropy[k] = np.average(polar.std(axis=1) / mean, weights=weight)
+        spread = np.sqrt(np.maximum(polar.var(axis=1) - noise, 0))
+        anisotropy[k] = np.average(spread / mean, weights=weight)
     return Symmetry(scores, anisotropy)
