@@ -144,6 +144,8 @@ class TrainForm(SettingsForm):
 
     def _show_what_features_need(self) -> None:
         kinds = set(self.inputs["kinds"].value())
+        if self.inputs["model"].value() == "spi" and kinds == {"pixels"}:
+            kinds = {"particle"}  # as the settings have it
         for name, needed in _OF_KINDS.items():
             self._let(name, bool(kinds & set(needed)))
         blocks = "pixels" in kinds and self.inputs["bin"].value() > 1
