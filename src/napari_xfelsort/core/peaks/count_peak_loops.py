@@ -159,7 +159,7 @@ def summits(
 
 
 @exact
-def _surroundings(
+def surroundings(
     counts: NDArray[np.float32],
     bins: NDArray[np.uint16],
     rectangle: NDArray[np.int64],
@@ -320,7 +320,7 @@ def measure(
     """
     last = len(level) - 1
     row, column = place[0], place[1]
-    ratio = _surroundings(counts, bins, rectangle, level, row, column)
+    ratio = surroundings(counts, bins, rectangle, level, row, column)
     y, x = _middle(counts, bins, rectangle, level, ratio, row, column)
     best = -1.0
     found[:] = 0.0

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.masks.compiled_loops import exact
-from napari_xfelsort.core.peaks.count_peak_loops import _surroundings
+from napari_xfelsort.core.peaks.count_peak_loops import surroundings
 
 #: Side of a patch, and numbers of a pixel of it.
 SIDE, CHANNELS = 17, 4
@@ -43,7 +43,7 @@ def cut_patches(
     for k in range(len(table)):
         row, column = round(table[k, 0]), round(table[k, 1])
         rectangle = rectangles[int(table[k, -1])]
-        ratio = _surroundings(counts, bins, rectangle, level, row, column)
+        ratio = surroundings(counts, bins, rectangle, level, row, column)
         ratios[k] = ratio
         for i in range(SIDE):
             for j in range(SIDE):
