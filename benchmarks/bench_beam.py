@@ -8,6 +8,8 @@ frame to frame, 60 % have a crystal. Values may lie between 4 and 20 keV, 50 and
 ``--narrow`` is given. Told are medians of the errors, the share of frames of which both are
 known with a standard error of 5 %, the share of values beyond three standard errors, and the
 milliseconds of the processor for the frame (one thread; photons into cells, and the fit).
+``--classes 315 189`` learns from so many frames which of the nine settings of the CXLS set (6, 7,
+8 keV, 150, 250, 350 mm) it is, and judges that and the choice by the scattering curves on others.
 With the reference stacks of CrystFEL's pattern_sim (``--data``), each level is one row.
 """
 
@@ -21,11 +23,21 @@ from typing import Any
 
 import numpy as np
 
-from napari_xfelsort.core.beam import BeamEstimate, BeamSettings, CellLayout, estimate_beam
+from napari_xfelsort.core.beam import (
+    BeamClass,
+    BeamEstimate,
+    BeamSettings,
+    CellLayout,
+    estimate_beam,
+    train_beam_classes,
+)
+from napari_xfelsort.core.beam.choosing import choose_class
+from napari_xfelsort.core.beam.estimate import estimate_and_fit
 from napari_xfelsort.core.simulate.frames import HC
 from napari_xfelsort.core.simulate.sfx import SfxMaker, SfxSimulationSettings
 
 FLUXES = (1e12, 1e11, 3e10, 1e10, 3e9, 1e9, 3e8)
+CLASSES = tuple(BeamClass(e, d) for e in (6000.0, 7000.0, 8000.0) for d in (0.15, 0.25, 0.35))
 STACKS = (("set05_7keV_250mm", 7000.0, 0.25), ("set07_6keV_350mm", 6000.0, 0.35))
 
 
@@ -95,6 +107,40 @@ def simulated(flux: float, n: int, together: int, settings: BeamSettings, seed: 
     print(f"{flux:.0e}  {together:2d} frames       {several.told()}", flush=True)
 
 
+def by_class(learn: int, judge: int, seed: int, settings: BeamSettings) -> None:
+    """Which of the nine settings of the CXLS set it is, by flux."""
+    layouts: list[CellLayout] = []
+
+    def frames(n: int, seed: int) -> tuple[list[Any], list[Any], Any]:
+        maker = SfxMaker(SfxSimulationSettings(n_events=n, binning=4, seed=seed))
+        layouts.append(layouts[0] if layouts else CellLayout(maker.panels.geometry))
+        bad = maker.response.hidden.reshape(layouts[0].raw_shape)
+        counts = [layouts[0].count(maker.event(i).frame, bad) for i in range(n)]
+        lengths = np.round(maker.plan.camera_length, 3)
+        return counts, list(zip(maker.plan.photon_energy, lengths, strict=True)), maker.plan.level
+
+    model = train_beam_classes(*frames(learn, seed)[:2])
+    counts, truth, levels = frames(judge, seed + 1)
+    rows: dict[str, Any] = {"curves": [], "learnt": []}
+    for each, own in zip(counts, truth, strict=True):
+        _, fit = estimate_and_fit(each, settings)
+        choices = {"learnt": model.choose(each)}
+        if fit is not None:
+            choices["curves"] = choose_class(fit, CLASSES)
+        for name, told in rows.items():
+            choice = choices.get(name)
+            right = choice is not None and np.allclose(choice.best, own)
+            told.append((right, choice is not None and choice.sure))
+    for name, told in rows.items():
+        for level, flux in enumerate(FLUXES):
+            right, sure = np.array(told)[levels == level].T
+            known = f"{right[sure].mean():4.0%}" if sure.any() else "  - "
+            print(
+                f"{flux:.0e}  {name}: right {right.mean():4.0%}, sure {sure.mean():4.0%}, "
+                f"of these right {known}"
+            )
+
+
 def reference(folder: Path, settings: BeamSettings) -> None:
     """The two stacks, level by level."""
     from napari_xfelsort.core.beam import EventBeam
@@ -107,11 +153,17 @@ def reference(folder: Path, settings: BeamSettings) -> None:
         counts = [work.look(i, peaks=False).counts for i in range(len(stack))]
         for level in range(7):
             own = [counts[i] for i in np.flatnonzero((levels == level) & jets)]
-            found = [estimate_beam(each, settings) for each in own]
-            tally = Tally()
-            for each in found:
-                tally.add(each, energy, length)
+            tally, chosen = Tally(), []
+            for each in own:
+                found, fit = estimate_and_fit(each, settings)
+                tally.add(found, energy, length)
+                if fit is not None:
+                    chosen.append(choose_class(fit, CLASSES))
+            right = [np.allclose(each.best, (energy, length)) for each in chosen]
+            sure = [each.sure for each in chosen]
             print(f"{name} level {level}: one frame  {tally.told()}")
+            print(f"    class: right {sum(right)} of {len(own)}, sure {sum(sure)}", end="")
+            print(f", of these right {sum(np.array(right) & np.array(sure))}")
             for told, given in (
                 ("together", settings),
                 ("energy known", dataclasses.replace(settings, known_energy=energy)),
@@ -135,6 +187,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--flux", type=float, nargs="*", default=FLUXES)
     parser.add_argument("--narrow", action="store_true", help="5.5-8.5 keV, 130-380 mm")
+    parser.add_argument("--classes", type=int, nargs=2, metavar=("LEARN", "JUDGE"))
     parser.add_argument("--data", type=Path, help="folder of the reference stacks")
     args = parser.parse_args()
     settings = BeamSettings()
@@ -144,6 +197,8 @@ def main() -> None:
         )
     for flux in args.flux:
         simulated(flux, args.events, args.together, settings, args.seed)
+    if args.classes:
+        by_class(*args.classes, args.seed, settings)
     if args.data is not None:
         reference(args.data / "sfx", settings)
 

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 #: Rings that are taken together, and sectors of a quarter of them.
 _RINGS_TOGETHER, _SECTORS = 3, 3
 #: Parts of a class, rounds of learning them, and of finding their amounts.
-_PARTS, _UPDATES, _REWEIGHTED = 2, 400, 3
+_PARTS, _UPDATES, _REWEIGHTED = 2, 2500, 4
 #: Frames of a class at least.
 _FEWEST = 3
 #: Deviations of a cell that no class explains, and rounds in which they are left out.

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 #: Share of what is expected by which cells may be off before the scattering is of something
 #: else, and share of the pixels that a fit must go with.
-_ELSE, _LEAST_USED = 0.15, 0.3
+_ELSE, _LEAST_USED = 0.15, 0.15
 #: Cells that a fit needs.
 _FEWEST_CELLS = 40
 #: Deviations (of both together) beyond which metadata contradict the scattering.

@@ -35,7 +35,7 @@ _GRID, _COARSE = 36, 4
 _STARTS = 3
 #: Rounds in which cells are left out: of one frame, and of several.
 _ROUNDS, _ROUNDS_TOGETHER = 10, 4
-#: Share of the pixels that must be left.
+#: Share of the pixels that a round must leave.
 _LEAST_LEFT = 0.3
 #: Steps of a climb at most, and the longest of them, in logarithms.
 _STEPS, _LONGEST = 40, 0.15
