@@ -59,7 +59,7 @@ class SpiChanges:
     """
 
     turn: float = 15.0
-    scale: float = 0.2
+    scale: float = 0.15
     elastic: float = 1.0
     shift: float = 1.5
     gamma: float = 0.25

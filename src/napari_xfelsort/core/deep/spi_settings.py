@@ -173,7 +173,7 @@ _RECIPES: dict[str, dict[str, Any]] = {
         "architecture": "early",
         "root": True,
         "parts": 3,
-        "epochs": 36,
+        "epochs": 24,
         "batch": 32,
         "rate": 2e-3,
         "drawn_share": 0.2,
