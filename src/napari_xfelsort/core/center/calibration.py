@@ -1,7 +1,8 @@
 """How sure an answer is: all constants that were set on simulated frames, in one place.
 
-They were set on seeds 5000 to 5399 of `simulate_scene` (1024 x 1024, regime wide) and cover
-the errors of 98 of 100 frames of seeds 9000 to 9139, which nothing was set on.
+They were set on seeds 5000 to 5399 of `simulate_scene` (1024 x 1024, regime wide), before the
+model had lobes and a net, and cover the errors of 98 of 100 frames of seeds 9000 to 9139,
+which nothing was set on.
 """
 
 from __future__ import annotations
