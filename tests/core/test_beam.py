@@ -159,6 +159,25 @@ def test_the_simulator_of_panels_agrees():
     assert both.energy_error < 0.03 * 9300
 
 
+def test_a_real_detector_of_many_panels(shared_data):
+    name = "EXtra-foam__karaboFAI__geometries__agipd_mar18_v11.geom"
+    geometry = Geometry.from_crystfel(shared_data / "geoms" / name)
+    settings = SfxSimulationSettings(
+        n_events=1,
+        seed=3,
+        photon_energy=(9300.0,),
+        camera_length=(150.0,),
+        energy_jitter=0.0,
+        flux=(3e11,),
+    )
+    maker = SfxMaker(settings, geometry)
+    bad = maker.response.hidden.reshape(geometry.raw_shape)
+    found = estimate_beam(CellLayout(geometry).count(maker.event(0).frame, bad))
+    is_right(found, 9300.0, 0.150)
+    assert found.energy_error < 40.0
+    assert found.length_error < 5e-4
+
+
 def test_streaks_ice_peaks_and_a_beam_stop_do_not_matter():
     settings = SfxSimulationSettings(
         n_events=2,
