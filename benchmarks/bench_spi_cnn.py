@@ -151,7 +151,7 @@ def thresholds(
         labels[event] = bool(single[event])
     return {
         "of training": float(model.threshold or 0.5),
-        "of more_sh": preset_threshold(model, "high_recall").threshold,
+        "of more_sh": preset_threshold(model, "high_recall", 0.98).threshold,
         "by scores": by_scores,
         f"{LABELS} labels": threshold_from_labels(odds, labels, share).threshold,
         "best": best_threshold(scores, single),

@@ -403,7 +403,9 @@ def test_a_preset_chooses_the_rule_of_the_threshold():
     settings = TrainSettings(model="spi_cnn")
     more = SpiNetworkSettings(preset="more_sh")
     assert preset_settings(settings, SpiNetworkSettings()).threshold == "max_f1"
-    assert preset_settings(settings, more).threshold == "high_recall"
+    chosen = preset_settings(settings, more)
+    assert (chosen.threshold, chosen.recall) == ("high_recall", 0.98)
+    assert preset_settings(dataclasses.replace(settings, recall=0.9), more).recall == 0.9
     given = dataclasses.replace(settings, threshold=0.3)
     assert preset_settings(given, more).threshold == 0.3
 

@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 #: How the threshold is chosen when it is left to the preset.
 _RULES = {"max_f1": "max_f1", "more_sh": "high_recall"}
+#: What more_sh keeps of the parts left out, where no other recall is given: with some margin.
+_MORE_RECALL = 0.98
 
 
 def preset_settings(settings: TrainSettings, network: SpiNetworkSettings) -> TrainSettings:
     """The settings with the threshold of the preset, where it is left to it."""
     if settings.threshold != "default":
         return settings
-    return dataclasses.replace(settings, threshold=_RULES[network.preset])
+    recall = settings.recall
+    if network.preset == "more_sh" and recall == TrainSettings.recall:
+        recall = _MORE_RECALL
+    return dataclasses.replace(settings, threshold=_RULES[network.preset], recall=recall)
 
 
 def fit_networks(
