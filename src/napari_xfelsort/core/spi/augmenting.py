@@ -32,6 +32,8 @@ MOST_BACKGROUND, LEAST_LEVEL = 5.0, 0.01
 BEAM_SPREAD, SIZE_SPREAD = 1.0, 0.1
 #: Places of the beam that are drawn; each copy has one of them.
 _PLACES = 16
+#: Photons a pixel above which they are drawn pixel by pixel, and not one by one.
+_DENSE = 1.0
 #: Share of the pixels, the outermost, that an event's background is taken of.
 _OUTER = 0.1
 
@@ -75,8 +77,11 @@ def vary(photons: Floats, variation: Variation, random: np.random.Generator) -> 
         there = np.flatnonzero(flat >= 0.5)
     whole = np.rint(np.minimum(flat[there], 1e15)).astype(np.int64)
     flat[there] += random.binomial(whole, variation.kept) - whole
-    n = int(random.poisson(variation.added * flat.size))
-    flat += np.bincount(random.integers(0, flat.size, n), minlength=flat.size)
+    if variation.added > _DENSE:
+        flat += random.poisson(variation.added, flat.size)
+    else:
+        n = int(random.poisson(variation.added * flat.size))
+        flat += np.bincount(random.integers(0, flat.size, n), minlength=flat.size)
     return found
 
 
