@@ -103,7 +103,8 @@ class Tour:
         self.picture("mask-edit")
         dock.edit_page.put_down()
         for layer in [layer for layer in self.viewer.layers if layer not in others]:
-            self.viewer.layers.remove(layer)
+            if layer in self.viewer.layers:  # with a run go the layers that belong to it
+                self.viewer.layers.remove(layer)
         self.settle()
 
     def label(self) -> None:

@@ -166,6 +166,7 @@ def describe(found: RunBeam) -> dict[str, Any]:
         "photon_energy_known": energy,
         "camera_length_known": length,
         "together": _numbers(found.overall),
+        "together_warning": found.overall_warning,
         "warnings": sum(map(bool, found.warnings)),
         "classes": dict(found.classes),
         "settings": found.settings.to_dict(),
@@ -201,6 +202,8 @@ def _tell(found: RunBeam) -> None:
 
 
 def _complain(found: RunBeam) -> None:
+    if found.overall_warning:
+        complain(f"All events together: {found.overall_warning}")
     warnings = [(i, text) for i, text in enumerate(found.warnings) if text]
     for i, text in warnings[:_SHOWN]:
         complain(f"{found.peaks.stack.event_id(i)}: {text}")

@@ -302,7 +302,7 @@ def test_metadata_that_contradict_are_told_with_both_values():
     )
     assert contradiction(estimate(), 7050.0, 0.252) == ""
     assert contradiction(estimate(), math.nan, math.nan) == ""
-    assert "6.00 keV" in contradiction(estimate(), 6000.0, math.nan)
+    assert "5.00 keV" in contradiction(estimate(), 5000.0, math.nan)
     assert "350.0 mm" in contradiction(estimate(), math.nan, 0.35)
 
 
@@ -315,9 +315,11 @@ def test_both_together_contradict_where_neither_is_known():
         reason="1e4 photons leave much open",
     )
     assert contradiction(wide, 7700.0, 0.275) == ""  # both 10 % more: along the ellipse
-    told = contradiction(wide, 7700.0, 0.22)
+    told = contradiction(wide, 7700.0, 0.16)
     assert "at 7.70 keV the scattering looks like 275" in told
-    assert contradiction(dataclasses.replace(wide, reason="at the limit"), 7700.0, 0.22) == ""
+    assert contradiction(dataclasses.replace(wide, reason="at the limit"), 7700.0, 0.16) == ""
+    dark = dataclasses.replace(wide, photons=5000.0)
+    assert contradiction(dark, 7700.0, 0.16) == ""
 
 
 # --- runs -------------------------------------------------------------------------------
@@ -369,6 +371,13 @@ def test_the_table_holds_values_reasons_and_warnings(tmp_path):
     assert found.why_not == [("too few photons", 1)]
     with pytest.raises(OutputError):
         found.write_events(path)
+
+
+def test_metadata_are_held_against_all_events_together():
+    assert find_beam(run_of(2)).overall_warning == ""
+    wrong = find_beam(run_of(2, stated=(9300.0, 0.15)))
+    assert wrong.overall_warning.startswith("The file says 9.30 keV and 150.0 mm, but")
+    assert find_beam(run_of(2, stated=(math.nan, math.nan))).overall_warning == ""
 
 
 def test_without_metadata_nothing_is_contradicted():

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import GeometryError
-from napari_xfelsort.core.peaks.poisson import background, least_counts
+from napari_xfelsort.core.peaks.layout import same_pixels
+from napari_xfelsort.core.peaks.poisson import background, least_counts, photon_of
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.geometry import Geometry
@@ -183,7 +184,7 @@ class CellLayout:
         self.geometry = geometry
         self.raw_shape = geometry.raw_shape
         self.shape = (math.prod(self.raw_shape[:-1]), self.raw_shape[-1])
-        self._photon = _photon_of(geometry)
+        self._photon = photon_of(geometry)
         self._pixels = self._measure(geometry)
         self._kept: tuple[NDArray[np.bool_] | None, CellPlaces, NDArray[np.uint16]] | None = None
 
@@ -238,7 +239,7 @@ class CellLayout:
     def _cells(self, bad: NDArray[np.bool_] | None) -> tuple[CellPlaces, NDArray[np.uint16]]:
         """Places of the cells, and number of each pixel's, the last being those not used."""
         kept = self._kept
-        if kept is not None and _same(bad, kept[0]):
+        if kept is not None and same_pixels(bad, kept[0]):
             return kept[1], kept[2]
         pixels = self._pixels
         cell = pixels["cell"]
@@ -361,16 +362,3 @@ def _row_median(values: Floats) -> Floats:
     low, high = np.maximum(number - 1, 0) // 2, number // 2
     high = np.minimum(high, values.shape[1] - 1)
     return np.asarray(0.5 * (order[rows, low] + order[rows, high]))
-
-
-def _photon_of(geometry: Geometry) -> float | None:
-    """Value of a photon by the geometry; None when it says nothing, or panels differ."""
-    known = {panel.adu_per_photon for panel in geometry.panels.values()}
-    value = known.pop() if len(known) == 1 else None
-    return value if value is not None and value > 0 else None
-
-
-def _same(bad: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
-    if bad is None or other is None:
-        return bad is other
-    return np.array_equal(bad, other)

@@ -26,6 +26,11 @@ _ELSE, _LEAST_USED = 0.15, 0.15
 _FEWEST_CELLS = 40
 #: Deviations (of both together) beyond which metadata contradict the scattering.
 _CONTRADICTS = 4.0
+#: Photons that a frame must have to contradict where neither of both is known: what is dark
+#: may as well be no water.
+_ENOUGH = 1e4
+#: Share by which curves may be off: of one frame, and of many together.
+CURVE_ERROR, OVERALL_CURVE_ERROR = 0.06, 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +215,10 @@ def _off_share(fit: Fit) -> float:
 
 
 def contradiction(
-    estimate: BeamEstimate, photon_energy: float, camera_length: float, curve_error: float = 0.03
+    estimate: BeamEstimate,
+    photon_energy: float,
+    camera_length: float,
+    curve_error: float = CURVE_ERROR,
 ) -> str:
     """What the metadata say against the scattering, in a sentence; empty if nothing.
 
@@ -221,7 +229,8 @@ def contradiction(
     photon_energy, camera_length : float
         Of the metadata in eV and m; NaN where they say nothing.
     curve_error : float
-        Share by which the scattering curves themselves may be off.
+        Share by which the scattering curves themselves may be off. Those of two simulators
+        of water differ by 6 %.
     """
     stated = np.array([photon_energy, camera_length])
     there = np.isfinite(stated) & (stated > 0)
@@ -229,6 +238,9 @@ def contradiction(
     free = np.isfinite(found) & (np.diag(estimate.covariance) > 0)
     use = there & free
     if not use.any() or "limit" in estimate.reason:
+        return ""
+    known = estimate.energy_known or estimate.length_known
+    if not known and estimate.photons < _ENOUGH:
         return ""
     away = np.log(stated[use] / found[use])
     covariance = estimate.covariance[np.ix_(use, use)] + curve_error**2 * np.eye(int(use.sum()))

@@ -47,6 +47,8 @@ class RunBeam:
         Where the metadata of an event contradict its scattering; empty where not.
     overall : BeamEstimate
         Of all events together, which means something if energy and length stay.
+    overall_warning : str
+        Where the metadata, the same for all events, contradict that; else empty.
     choices : list of BeamChoice or None
         The class of each event, if there are classes; None where there are none, or too few
         photons.
@@ -57,6 +59,7 @@ class RunBeam:
     estimates: list[BeamEstimate]
     warnings: list[str]
     overall: BeamEstimate
+    overall_warning: str = ""
     choices: list[BeamChoice | None] = field(default_factory=list)
 
     def __len__(self) -> int:

@@ -16,6 +16,7 @@ from napari_xfelsort.core.beam.classes import (
     train_beam_classes,
 )
 from napari_xfelsort.core.beam.estimate import (
+    OVERALL_CURVE_ERROR,
     BeamEstimate,
     contradiction,
     estimate_and_fit,
@@ -42,6 +43,8 @@ Progress = Callable[[int, int], None]
 #: added up at once.
 _MOST_FRAMES, _ADDED = 48, 8
 _UNREAD = "the event could not be read"
+#: Metadata of events that differ by less are the same.
+_SAME = 0.01
 
 
 class EventBeam:
@@ -184,7 +187,18 @@ def find_beam(
     if pools:
         overall = estimate_beam(pools, settings)
     warnings = [contradiction(e, *known_beam(stack, i)) for i, e in enumerate(estimates)]
-    return RunBeam(told, settings, estimates, warnings, overall, choices)
+    return RunBeam(
+        told, settings, estimates, warnings, overall, _overall_warning(stack, overall), choices
+    )
+
+
+def _overall_warning(stack: EventStack, overall: BeamEstimate) -> str:
+    """What metadata that do not change in the run say against all of its scattering."""
+    stated = np.array([known_beam(stack, i) for i in range(len(stack))])
+    if not len(stated) or not np.allclose(stated, stated[0], rtol=_SAME, equal_nan=True):
+        return ""
+    energy, length = stated[0].tolist()
+    return contradiction(overall, energy, length, OVERALL_CURVE_ERROR)
 
 
 def beam_of_run(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_xfelsort.core.errors import GeometryError
-from napari_xfelsort.core.peaks.layout import FrameLayout
+from napari_xfelsort.core.peaks.layout import FrameLayout, same_pixels
 from napari_xfelsort.core.peaks.peak_list import PeakList
 from napari_xfelsort.core.peaks.poisson import Bins, PoissonLook
 from napari_xfelsort.core.peaks.robust import RobustLook
@@ -144,7 +144,7 @@ class PeakFinder:
     def _bins(self, bad: NDArray[np.bool_] | None) -> Bins:
         """Bins of the pixels, made anew when other pixels are bad."""
         kept = self._kept
-        if kept is None or not _same(bad, kept.bad):
+        if kept is None or not same_pixels(bad, kept.bad):
             own = None if bad is None else bad.copy()
             kept = _Kept(own, self._look.bins(own))
             self._kept = kept
@@ -197,13 +197,6 @@ def _look(layout: FrameLayout, settings: PeakSettings) -> PoissonLook:
 def _of_bins(settings: PeakSettings) -> tuple[str, int, float, float]:
     """Settings that bins depend on."""
     return settings.finder, settings.window, settings.min_res, settings.largest_radius
-
-
-def _same(bad: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
-    """Whether the same pixels are bad."""
-    if bad is None or other is None:
-        return bad is other
-    return np.array_equal(bad, other)
 
 
 def _around_the_middle(layout: FrameLayout) -> NDArray[np.float32]:

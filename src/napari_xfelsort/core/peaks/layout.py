@@ -191,3 +191,10 @@ class FrameLayout:
                     q = momentum_transfer(px, py, pz + beyond, photon_energy)
                     resolution[own] = 2 * np.pi / q
         return Placed(x, y, radius, resolution)
+
+
+def same_pixels(bad: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
+    """Whether the same pixels are bad; None is that none are."""
+    if bad is None or other is None:
+        return bad is other
+    return np.array_equal(bad, other)

@@ -24,6 +24,7 @@ from napari_xfelsort.core.peaks.settings import PeakSettings
 from napari_xfelsort.core.peaks.summits import COLUMNS, PANEL, Summits
 
 if TYPE_CHECKING:
+    from napari_xfelsort.core.geometry import Geometry
     from napari_xfelsort.core.masks.robust import WindowPlanes
 
 #: Rows taken in each round that finds the background: every eighth, every fourth, all.
@@ -104,7 +105,7 @@ class PoissonLook:
     def __init__(self, layout: FrameLayout, settings: PeakSettings) -> None:
         self._layout = layout
         self._settings = settings
-        self._photon = settings.adu_per_photon or _photon_of(layout)
+        self._photon = settings.adu_per_photon or photon_of(layout.geometry)
         self._buffers = _Buffers()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -334,10 +335,10 @@ def is_whole(values: NDArray[Any]) -> bool:
     return bool((some == np.rint(some)).all())
 
 
-def _photon_of(layout: FrameLayout) -> float | None:
+def photon_of(geometry: Geometry | None) -> float | None:
     """Value of a photon by the geometry; None when it says nothing, or panels differ."""
-    if layout.geometry is None:
+    if geometry is None:
         return None
-    known = {panel.adu_per_photon for panel in layout.geometry.panels.values()}
+    known = {panel.adu_per_photon for panel in geometry.panels.values()}
     value = known.pop() if len(known) == 1 else None
     return value if value is not None and value > 0 else None
