@@ -12,6 +12,8 @@ def _panel(start: int) -> SimpleNamespace:
         raw_index=(slice(start, start + 4), slice(0, 6)),
         flag_lessthan=None,
         flag_morethan=None,
+        adu_per_photon=None,
+        adu_per_ev=None,
         flag_equal=None,
     )
 

@@ -206,9 +206,9 @@ def test_a_detector_with_a_gap_on_one_side_is_not_mirrored():
 
 
 def test_the_cell_follows_from_the_longer_side():
-    assert picture_layout(extractor(shape=(192, 100)), None, longest=96).side == 2
-    assert picture_layout(extractor(shape=(60, 40)), None, longest=96).side == 1
-    assert picture_layout(extractor(shape=(300, 40)), None, longest=96).side == 3
+    assert picture_layout(extractor(shape=(384, 100)), None).side == 2
+    assert picture_layout(extractor(shape=(192, 96)), None).side == 1
+    assert picture_layout(extractor(shape=(600, 80)), None).side == 3
 
 
 def test_what_makes_no_picture_is_told():

@@ -153,7 +153,7 @@ def _trainer(
                 f"The class {name!r} has {count} events to train with; {recipe.parts} networks "
                 f"need at least {recipe.parts}."
             )
-    layout = picture_layout(prepared.extractor, prepared.geometry, network.cell, recipe.longest)
+    layout = picture_layout(prepared.extractor, prepared.geometry, network.cell)
     parts, notes = make_folds(classes, groups, recipe.parts, settings.seed)
     pictures = layout.pictures(data.matrix[learn])
     spi = SpiData(pictures, single, np.asarray(parts, np.int64), layout, prepared.photon)

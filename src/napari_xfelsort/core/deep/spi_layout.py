@@ -23,6 +23,9 @@ LEAST, MOST = 12, 1024
 #: A mirror maps the detector onto itself if the beam moves by at most so many cells, and so
 #: large a share of the cells with pixels has pixels again.
 _BEAM_MOVES, _COVERED_AGAIN = 2.0, 0.9
+#: Cells along the longer side of a picture, about. With half as many, pairs of particles far
+#: apart look like single ones.
+_LONGEST = 192
 #: Pixels by which places may be wrong by rounding.
 _NEAR = 0.01
 #: Rows that are worked on at once.
@@ -118,7 +121,6 @@ def picture_layout(
     extractor: FeatureExtractor,
     geometry: Geometry | None,
     side: int | None = None,
-    longest: int = 96,
 ) -> PictureLayout:
     """The layout for the features of an extractor.
 
@@ -130,7 +132,7 @@ def picture_layout(
         Where pixels are, and the beam. Without one, frames must be plain pictures.
     side : int, optional
         Pixels along the side of a cell; else so many that the longer side has about
-        ``longest`` cells.
+        192 cells, as published.
 
     Raises
     ------
@@ -159,7 +161,7 @@ def picture_layout(
     )
     extent = [float(np.ptp(place[used])) + 1 for place in (y, x)]
     if side is None:
-        side = max(1, round(max(extent) / longest))
+        side = max(1, round(max(extent) / _LONGEST))
     first = float(y[used].min()), float(x[used].min())
     shape = (
         math.ceil((extent[0] - _NEAR) / side),

@@ -125,8 +125,6 @@ class SpiRecipe:
         ``cpu`` or ``paper``.
     architecture, root, parts, epochs, batch, rate, drawn_share, patience
         As of the settings.
-    longest : int
-        Cells along the longer side of a picture, about, where the cell is not given.
     weights : tuple of float
         Of what is no single hit, and of single hits, in the loss.
     """
@@ -141,11 +139,6 @@ class SpiRecipe:
     rate: float
     drawn_share: float
     patience: int
-
-    @property
-    def longest(self) -> int:
-        """Cells along the longer side of a picture, about."""
-        return 96 if self.name == "cpu" else 192
 
     def rate_at(self, epoch: int) -> float:
         """Learning rate of an epoch: polynomial (Chen et al. 2018)."""

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import pdtrc
 
 from napari_xfelsort.core.peaks.peak_list import PeakList
 
@@ -90,6 +89,8 @@ def _sector_bins(peaks: PeakList, beam: tuple[float, float]) -> NDArray[np.int64
 
 def _mark(drop: list[NDArray[np.bool_]], bins: list[NDArray[np.int64]], around: bool) -> None:
     """Mark peaks of heaps that are at one place in many events."""
+    from scipy.special import pdtrc
+
     n = _SECTORS if around else max((int(own.max(initial=-1)) for own in bins), default=-1) + 2
     if n < 2 or not bins:
         return
@@ -117,6 +118,8 @@ def _wider(heaps: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 
 def _heaps(counts: NDArray[np.int64], around: bool) -> NDArray[np.bool_]:
     """Pairs of bins (by the first) that hold more peaks than those beside let one expect."""
+    from scipy.special import pdtrc
+
     both = counts + np.roll(counts, -1)
     if around:
         expected = (counts.sum() - both) * 2 / (len(counts) - 2)
