@@ -165,8 +165,8 @@ _RECIPES: dict[str, dict[str, Any]] = {
     "cpu": {
         "architecture": "early",
         "root": True,
-        "parts": 3,
-        "epochs": 24,
+        "parts": 5,
+        "epochs": 20,
         "batch": 32,
         "rate": 2e-3,
         "drawn_share": 0.2,
