@@ -115,7 +115,7 @@ def _auto(frame: PreparedFrame) -> CenterResult:
     if not math.isfinite(uncertainty):
         return CenterResult.unknown("auto", "No centre explains the frame.", **details)
     y, x = map(float, found.best.center)
-    doubt = calibration.doubt(found, uncertainty, frame.side)
+    doubt = calibration.doubt(found, uncertainty, frame.image.shape)
     if doubt:
         details |= {"best_y": y, "best_x": x, "uncertainty": uncertainty}
         return CenterResult.unknown("auto", doubt, **details)
