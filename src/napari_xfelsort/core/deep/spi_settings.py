@@ -68,7 +68,7 @@ class SpiNetworkSettings(Settings):
         minimum=0,
     )
     strength: float = setting(
-        1.0, "how much pictures are changed in training; 0 not at all", minimum=0, maximum=3
+        0.6, "how much pictures are changed in training; 0 not at all", minimum=0, maximum=3
     )
     mirrors: str = setting(
         "auto",
@@ -165,8 +165,8 @@ _RECIPES: dict[str, dict[str, Any]] = {
     "cpu": {
         "architecture": "early",
         "root": True,
-        "parts": 5,
-        "epochs": 20,
+        "parts": 3,
+        "epochs": 33,
         "batch": 32,
         "rate": 2e-3,
         "drawn_share": 0.2,
