@@ -186,19 +186,17 @@ def find_beam(
     overall = nothing("no event could be read")
     if pools:
         overall = estimate_beam(pools, settings)
-    warnings = [contradiction(e, *known_beam(stack, i)) for i, e in enumerate(estimates)]
-    return RunBeam(
-        told, settings, estimates, warnings, overall, _overall_warning(stack, overall), choices
-    )
+    stated = [known_beam(stack, i) for i in range(n)]
+    warnings = [contradiction(e, *own) for e, own in zip(estimates, stated, strict=True)]
+    against_all = _overall_warning(stated, overall)
+    return RunBeam(told, settings, estimates, warnings, overall, against_all, choices)
 
 
-def _overall_warning(stack: EventStack, overall: BeamEstimate) -> str:
+def _overall_warning(stated: list[tuple[float, float]], overall: BeamEstimate) -> str:
     """What metadata that do not change in the run say against all of its scattering."""
-    stated = np.array([known_beam(stack, i) for i in range(len(stack))])
     if not len(stated) or not np.allclose(stated, stated[0], rtol=_SAME, equal_nan=True):
         return ""
-    energy, length = stated[0].tolist()
-    return contradiction(overall, energy, length, OVERALL_CURVE_ERROR)
+    return contradiction(overall, *stated[0], OVERALL_CURVE_ERROR)
 
 
 def beam_of_run(

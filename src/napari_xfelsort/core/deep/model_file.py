@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from napari_xfelsort.core.atomic import atomic_write
 from napari_xfelsort.core.deep.model import DeepModel
+from napari_xfelsort.core.deep.network_file import read_network_file, write_network_file
 from napari_xfelsort.core.deep.networks import tensor_shapes
 from napari_xfelsort.core.deep.settings import DeepSettings
-from napari_xfelsort.core.deep.weights import read_safetensors, safetensors_module
+from napari_xfelsort.core.deep.weights import read_safetensors
 from napari_xfelsort.core.errors import LabelError, ModelError, SettingsError
 from napari_xfelsort.core.label_journal import check_class_name
-from napari_xfelsort.core.safe_zip import DAMAGED, read_members
 
 FORMAT, VERSION = "xfelmodel-network", 1
-_DESCRIPTION, _WEIGHTS = "model.json", "weights.safetensors"
-_LIMITS = {_DESCRIPTION: 16 * 1024**2, _WEIGHTS: 512 * 1024**2}
+_LIMITS = 16 * 1024**2, 512 * 1024**2
 _MOST_CLASSES = 100
 _DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -43,16 +40,7 @@ def save_deep_model(
         "metrics": model.metrics,
         "provenance": model.provenance,
     }
-    members = {
-        _DESCRIPTION: json.dumps(description, indent=1, allow_nan=False).encode(),
-        _WEIGHTS: safetensors_module().save(dict(model.tensors)),
-    }
-    with (
-        atomic_write(path, overwrite) as temporary,
-        zipfile.ZipFile(temporary, "w") as target,  # weights hardly pack
-    ):
-        for name, data in members.items():
-            target.writestr(zipfile.ZipInfo(name), data)
+    write_network_file(path, description, model.tensors, overwrite)
 
 
 def load_deep_model(path: str | os.PathLike[str]) -> DeepModel:
@@ -67,18 +55,9 @@ def load_deep_model(path: str | os.PathLike[str]) -> DeepModel:
         If safetensors is not installed.
     """
     name = os.fspath(path)
+    description, weights = read_network_file(path, _LIMITS, "file of a network")
     try:
-        with zipfile.ZipFile(path) as source:
-            members = read_members(source, name, lambda member: _LIMITS.get(member, 0))
-    except FileNotFoundError as error:
-        raise ModelError(f"There is no model file {name}.") from error
-    except DAMAGED as error:
-        raise ModelError(f"{name} is no file of a network, or is damaged ({error}).") from error
-    for part in _LIMITS:
-        if part not in members:
-            raise ModelError(f"{name} is no complete file of a network: {part} is missing.")
-    try:
-        values = json.loads(members[_DESCRIPTION])
+        values = json.loads(description)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise ModelError(f"{name} is no file of a network of this program.")
         if values.get("version") != VERSION:
@@ -87,7 +66,7 @@ def load_deep_model(path: str | os.PathLike[str]) -> DeepModel:
                 f"this program reads version {VERSION}; use the version of the program that "
                 "wrote it, or train again."
             )
-        return _built(values, members[_WEIGHTS], name)
+        return _built(values, weights, name)
     except ModelError as error:
         raise error if name in str(error) else ModelError(f"In {name}: {error}") from error
     except (*_DAMAGE, RecursionError, LabelError, SettingsError) as error:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_xfelsort.core.atomic import atomic_write
+from napari_xfelsort.core.deep.network_file import read_network_file, write_network_file
 from napari_xfelsort.core.deep.peak_settings import PeakTrainingSettings
-from napari_xfelsort.core.deep.weights import read_safetensors, safetensors_module
+from napari_xfelsort.core.deep.weights import read_safetensors
 from napari_xfelsort.core.errors import ModelError, SettingsError
-from napari_xfelsort.core.safe_zip import DAMAGED, read_members
 
 #: Pixels between the taps of each convolution.
 APART = (1, 1, 2, 2, 1, 1)
@@ -32,8 +30,7 @@ APART = (1, 1, 2, 2, 1, 1)
 CHANNELS, FACTS, HIDDEN = 4, 6, 16
 
 FORMAT, VERSION = "xfelpeaks", 1
-_DESCRIPTION, _WEIGHTS = "model.json", "weights.safetensors"
-_LIMITS = {_DESCRIPTION: 1024**2, _WEIGHTS: 64 * 1024**2}
+_LIMITS = 1024**2, 64 * 1024**2
 _DEFAULT = Path(__file__).with_name("simulated.xfelpeaks")
 _DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -124,16 +121,7 @@ class PeakNet:
             "metrics": self.metrics,
             "provenance": self.provenance,
         }
-        members = {
-            _DESCRIPTION: json.dumps(description, indent=1, allow_nan=False).encode(),
-            _WEIGHTS: safetensors_module().save(dict(self.tensors)),
-        }
-        with (
-            atomic_write(path, overwrite) as temporary,
-            zipfile.ZipFile(temporary, "w") as target,
-        ):
-            for name, data in members.items():
-                target.writestr(zipfile.ZipInfo(name), data)
+        write_network_file(path, description, self.tensors, overwrite)
 
 
 def load_peak_net(path: str | os.PathLike[str] = "") -> PeakNet:
@@ -152,18 +140,9 @@ def load_peak_net(path: str | os.PathLike[str] = "") -> PeakNet:
         If safetensors is not installed.
     """
     name = os.fspath(path) or os.fspath(_DEFAULT)
+    description, weights = read_network_file(name, _LIMITS, "model of peaks")
     try:
-        with zipfile.ZipFile(name) as source:
-            members = read_members(source, name, lambda member: _LIMITS.get(member, 0))
-    except FileNotFoundError as error:
-        raise ModelError(f"There is no model file {name}.") from error
-    except DAMAGED as error:
-        raise ModelError(f"{name} is no model of peaks, or is damaged ({error}).") from error
-    for part in _LIMITS:
-        if part not in members:
-            raise ModelError(f"{name} is no complete model of peaks: {part} is missing.")
-    try:
-        values = json.loads(members[_DESCRIPTION])
+        values = json.loads(description)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise ModelError(f"{name} is no model of peaks of this program.")
         if values.get("version") != VERSION:
@@ -172,7 +151,7 @@ def load_peak_net(path: str | os.PathLike[str] = "") -> PeakNet:
                 f"program reads version {VERSION}; use the version of the program that wrote "
                 "it, or train again."
             )
-        return _built(values, members[_WEIGHTS], name)
+        return _built(values, weights, name)
     except (*_DAMAGE, RecursionError, SettingsError) as error:
         raise ModelError(f"The description in {name} is damaged: {error}.") from error
 
