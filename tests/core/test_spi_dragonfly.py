@@ -199,6 +199,15 @@ def test_blacklist_and_configuration(tmp_path):
     assert parser["emc"]["need_scaling"] == "1"
 
 
+#: What emc looks for in its section (duaneloh/Dragonfly, src/params.c, iterate.c, setup_emc.c).
+EMC_KEYS = {
+    *("in_photons_file", "in_photons_list", "in_detector_file", "in_detector_list"),
+    *("blacklist_file", "selection", "output_folder", "log_file", "recon_type", "size"),
+    *("start_model_file", "scale_file", "num_div", "need_scaling", "update_scale", "alpha"),
+    *("beta", "beta_schedule", "beta_factor", "radius", "radius_schedule", "friedel_sym"),
+}
+
+
 @pytest.mark.parametrize("blacklist", [False, True])
 def test_a_selection_is_handed_over_in_one_folder(tmp_path, blacklist):
     generator = np.random.default_rng(2)
@@ -216,6 +225,9 @@ def test_a_selection_is_handed_over_in_one_folder(tmp_path, blacklist):
     config = configparser.ConfigParser()
     config.read(made.config)
     assert ("blacklist_file" in config["emc"]) == blacklist
+    assert set(config["emc"]) <= EMC_KEYS
+    # emc makes folders in its output folder, but not that one.
+    assert (tmp_path / "emc" / config["emc"]["output_folder"]).is_dir()
     for name in ("in_photons_file", "in_detector_file"):
         assert (tmp_path / "emc" / config["emc"][name]).is_file()
     if blacklist:

@@ -79,7 +79,7 @@ def test_a_selection_is_handed_over(cli, simulated):
     text = cli("spi", "export", single, *simulated[1:], "-o", "h5", "--form", "h5")
     assert text.exit_code == 0, text.output
     assert sorted(p.name for p in Path("h5").iterdir()) == [
-        *("config.ini", "det.h5", "events.lst", "photons.h5")
+        *("config.ini", "data", "det.h5", "events.lst", "photons.h5")
     ]
 
 

@@ -34,6 +34,8 @@ Floats = NDArray[np.float64]
 _HEADER = 1024
 #: What the mask of a detector file says of a pixel.
 GOOD, NO_ORIENTATION, BAD = 0, 1, 2
+#: Folder that emc writes into, beside its configuration.
+EMC_OUTPUT = "data"
 
 
 @dataclass(frozen=True)
@@ -338,7 +340,7 @@ def config_text(
         "",
         "[emc]",
         *(f"{name} = {place}" for name, place in files.items()),
-        "output_folder = data/",
+        f"output_folder = {EMC_OUTPUT}/",
         "log_file = EMC.log",
         f"num_div = {num_div}",
         f"need_scaling = {int(need_scaling)}",

@@ -15,6 +15,7 @@ from napari_xfelsort.core.errors import NoEventsError, OutputError
 from napari_xfelsort.core.lists import write_list
 from napari_xfelsort.core.settings import Settings, setting
 from napari_xfelsort.core.spi.dragonfly import (
+    EMC_OUTPUT,
     PhotonFile,
     config_text,
     dragonfly_detector,
@@ -94,7 +95,8 @@ def hand_over(
     """Write a folder with which Dragonfly starts.
 
     ``photons.emc`` (or ``.h5``), ``det.h5`` (or ``det.dat``), ``config.ini``, ``events.lst``
-    (the events of the photon file, in its order) and perhaps ``blacklist.txt``. Run
+    (the events of the photon file, in its order) and perhaps ``blacklist.txt``; and the
+    empty folder ``data``, where emc writes but which it does not make. Run
     ``emc -c config.ini`` in the folder.
 
     Parameters
@@ -146,7 +148,7 @@ def hand_over(
     if s.blacklist:
         names["blacklist_file"] = black.name
     text = config_text(stack, names, s.num_div, s.need_scaling, s.ewald_rad)
-    make_folder(place)
+    make_folder(place, EMC_OUTPUT)
     part = stack if s.blacklist or kept.all() else stack.subset(np.flatnonzero(kept))
     write = write_emc if s.form == "emc" else write_photons_hdf5
     written = write(part, photons, s.adu_per_photon or None, overwrite, progress)
