@@ -11,6 +11,10 @@ rotations. What is done once an iteration, not once an event, is left out of it.
 *Classes*: events of right size of a simulated run, its classes in several runs; of the events of
 the best classes (those that make F1 highest, by the truth) and of those that are left of a
 selection, F1 against the truth.
+
+*Added*: what the fast model `spi`, trained on another run, takes for single hits in new ones (its
+threshold found anew by the scores), alone; of it what some run has in a round class; and of it
+what is in the best classes.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import napari_xfelsort as xs
+from napari_xfelsort.core.learning.rethreshold import run_scores, threshold_from_scores
 from napari_xfelsort.core.simulate.spi import simulate_spi
 from napari_xfelsort.core.spi import find_sizes
 from napari_xfelsort.core.spi.em import EmMaker
@@ -127,6 +132,40 @@ def quality(stack: xs.EventStack, true: NDArray[np.bool_], name: str, **changes:
     print(f"  in no round class (0.25) of any run: {int(none_round.sum())}, {wrong} single")
 
 
+def simulated(folder: Path, **changes: Any) -> tuple[xs.EventStack, NDArray[np.bool_]]:
+    """A run of half a detector, and which events are single hits."""
+    made = simulate_spi(folder, detector="upper_half", **{"n_events": 2000, **changes})
+    stack = xs.open_stack(made.data, geometry=made.geometry)
+    return stack, np.array(made.names) == "single"
+
+
+def added(folder: Path, seed: int) -> None:
+    """Print F1 of the fast model on new runs, and with the classes added to it."""
+    run = simulated(folder / f"train-{seed}", seed=seed, core=0.7, core_density=0.6)
+    labels = ["single" if one else "other" for one in run[1]]
+    model = xs.train(run[0], labels, model="spi", target="single", seed=seed)
+    runs: dict[str, dict[str, Any]] = {
+        "same kind": {"core": 0.7, "core_density": 0.6},
+        "66 nm, 3 x background": {"diameter": 66, "background": 0.06, "jitter": 1.0},
+    }
+    for name, changes in runs.items():
+        stack, single = simulated(folder / f"{name}-{seed}", seed=100 + seed, **changes)
+        decisions = model.predict(stack)
+        found_anew = threshold_from_scores(run_scores(model, decisions), 0.05).threshold
+        column = model.class_names.index("single")
+        chosen = decisions.probabilities[:, column] >= found_anew
+        passing = np.flatnonzero(find_sizes(stack).passing())
+        found = find_classes(stack.subset(passing))
+        kept = {"all but those in no round class": ~found.rejected(found.round_classes())}
+        kept["best classes"] = found.kept(best_classes(found, single[passing]))
+        print(f"added to the fast model, {name}, seed {seed}")
+        print(f"  the model alone                 {scores(chosen, single)}")
+        for what, of_passing in kept.items():
+            both = chosen.copy()
+            both[passing] &= of_passing
+            print(f"  and {what:31s} {scores(both, single)}", flush=True)
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -135,17 +174,18 @@ def main() -> None:
     parser.add_argument("--rotations", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--simulated", type=int, default=2000, help="events of the run")
+    parser.add_argument("--added", type=int, default=1, help="runs that the fast model judges")
     args = parser.parse_args()
     settings = EmSettings(classes=args.classes, rotations=args.rotations)
     with tempfile.TemporaryDirectory() as name:
-        run = simulate_spi(Path(name), n_events=args.simulated, detector="upper_half")
-        stack = xs.open_stack(run.data, geometry=run.geometry)
-        true = np.array(run.names) == "single"
+        stack, true = simulated(Path(name) / "run", n_events=args.simulated)
         quality(stack, true, "simulated run")
         quality(stack, true, "simulated run", annealing=0)
         quality(stack, true, "simulated run", annealing=0, log=True)
         right = stack.subset(np.flatnonzero(find_sizes(stack).passing()))
         iterations(right, args.events, settings, args.rounds)
+        for seed in range(args.added):
+            added(Path(name), seed)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from napari_xfelsort.core.deep.spi_resnet import (
     spi_blocks,
     spi_shapes,
 )
+from napari_xfelsort.core.deep.spi_rings import SpiRings, n_ring_statistics
 from napari_xfelsort.core.deep.spi_settings import SpiNetworkSettings, split_settings
 from napari_xfelsort.core.deep.spi_training import draw, seen_moments
 from napari_xfelsort.core.errors import (
@@ -230,9 +231,20 @@ def test_warping_turns_enlarges_and_shifts():
     shifted = warped(picture, middle, shift=(2, -3))
     np.testing.assert_allclose(shifted[2:, :-3], picture[:-2, 3:], atol=1e-6)
     assert not shifted[:2].any()
-    y, x = np.indices((15, 15)) - 7.0
-    ramp = (y + 2 * x).astype(np.float32)
-    np.testing.assert_allclose(warped(ramp, middle, scale=2.0), ramp / 2, atol=1e-5)
+    # three times as large: each of the inner 5 x 5 is 3 x 3
+    large = np.repeat(np.repeat(picture[5:10, 5:10], 3, axis=0), 3, axis=1)
+    np.testing.assert_array_equal(warped(picture, middle, scale=3.0), large)
+
+
+def test_warped_photons_scatter_as_counted_ones():
+    random = np.random.default_rng(0)
+    picture = random.poisson(1.0, (200, 200)).astype(np.float32)
+    elastic = random.uniform(-1, 1, (2, 5, 5))
+    found = warped(picture, (99.5, 99.5), 12.0, 1.1, (0.4, -1.3), elastic, 0.05)
+    inside = found[40:160, 40:160]
+    assert set(np.unique(inside)) <= set(np.unique(picture))
+    # variance by mean is 1 for counts of photons, and 0.4 or so between cells
+    assert inside.var() / inside.mean() == pytest.approx(1, abs=0.06)
 
 
 def test_stretching_moves_rings_against_each_other():
@@ -242,7 +254,7 @@ def test_stretching_moves_rings_against_each_other():
     inside = away < 12
     # as far out as it comes from, of a picture of distances
     wanted = away * (1 + 0.2 * (away / away.max() - 0.5))
-    np.testing.assert_allclose(found[inside], wanted[inside], atol=0.2)
+    np.testing.assert_allclose(found[inside], wanted[inside], atol=0.75)  # to the next cell
 
 
 def test_rings_lose_different_shares():
@@ -444,14 +456,73 @@ def test_what_is_kept_comes_back_and_what_is_torn_is_none(tmp_path):
     assert not list((tmp_path / "networks").iterdir())
 
 
-def plain_networks(n=2, shape=(28, 26)):
+def whole_layout(shape, beam, pixels=1.0):
+    """Every cell has pixels."""
     cells = shape[0] * shape[1]
-    layout = PictureLayout(
-        shape, np.arange(cells, dtype=np.int32), np.ones(shape, np.float32), BEAM, 1
-    )
-    parts = [new_spi_tensors("early", shape, (k,)) for k in range(n)]
+    counted = np.full(shape, pixels, np.float32)
+    return PictureLayout(shape, np.arange(cells, dtype=np.int32), counted, beam, 1)
+
+
+def rings_of(photons, beam, photon=1.0, root=True, pixels=1.0):
+    """What a network is given of rings of photons a cell."""
+    layout = whole_layout(photons.shape[1:], beam, pixels)
+    seen = standardised((photons * photon / pixels).astype(np.float32), layout, root, 0.7, 1.9)
+    found = SpiRings(layout, photon, root, 0.7, 1.9).of(seen)
+    return found.reshape(len(photons), 3, -1)
+
+
+def test_rings_are_those_of_the_photons_however_they_are_seen():
+    photons = np.random.default_rng(0).poisson(3.0, (4, 40, 60))
+    first = rings_of(photons, (39.5, 30.0))
+    assert first.shape == (4, 3, 36)
+    assert np.ptp(first, axis=0).max() > 0.01
+    for changes in ({"photon": 12.5}, {"root": False}, {"pixels": 4.0}):
+        other = rings_of(photons, (39.5, 30.0), **changes)
+        np.testing.assert_allclose(other, first, rtol=2e-3, atol=2e-3)
+
+
+def test_contrast_of_rings_is_that_of_the_picture_without_counting():
+    # 500 (1 + cos(2 phi) / 2) photons within 25 cells, none beyond: variance / mean^2 is 1/8
+    y, x = np.indices((64, 64)) - 31.5
+    away = np.hypot(y, x)
+    mean = np.where(away < 25, 500 * (1 + 0.5 * np.cos(2 * np.arctan2(y, x))), 0.0)
+    photons = np.random.default_rng(0).poisson(mean, (20, 64, 64))
+    found = rings_of(photons, (31.5, 31.5)).mean(axis=0)
+    inner = slice(8, 18)
+    contrast = np.expm1(found[1, inner]) / 3
+    assert contrast.mean() == pytest.approx(1 / 8, rel=0.05)
+    np.testing.assert_allclose(contrast, 1 / 8, rtol=0.2)  # rings of few cells
+    # directions of 30 degrees see sinc(30 degrees) of the wave, in the mean of 12 less one
+    seen = 1 / 8 * (np.sin(np.pi / 6) / (np.pi / 6)) ** 2 * 12 / 11
+    np.testing.assert_allclose(np.expm1(found[2, inner]) / 3, seen, rtol=0.1)
+    # ln of the mean by that of all cells
+    share = 500 / mean.mean()
+    np.testing.assert_allclose(found[0, inner], np.log(share), atol=0.03)
+    # where only counting scatters there is none
+    flat = np.random.default_rng(1).poisson(2.0, (200, 64, 64))
+    found = rings_of(flat, (31.5, 31.5))[:, 1:]
+    contrast = np.sign(found) * np.expm1(np.abs(found)) / 3
+    assert 0.5 < contrast.std() < 2  # in units of its error
+    assert contrast.mean() == pytest.approx(0, abs=0.05)
+    np.testing.assert_allclose(contrast.mean(axis=0), 0, atol=0.5)
+
+
+def test_rings_need_the_beam_and_fit_small_pictures():
+    with pytest.raises(RegionError, match=r"rings = false"):
+        SpiRings(whole_layout((12, 12), None), 1.0, True, 0.0, 1.0)
+    small = whole_layout((12, 12), (5.5, 5.5))
+    assert n_ring_statistics(small) == 3 * 7  # from 0.7 to 7.8 cells
+    found = SpiRings(small, 1.0, True, 0.0, 1.0).of(np.zeros((2, 12, 12), np.float32))
+    assert found.shape == (2, 21)
+    assert np.isfinite(found).all()
+
+
+def plain_networks(n=2, shape=(28, 26), rings=False):
+    layout = whole_layout(shape, BEAM)
+    beside = n_ring_statistics(layout) if rings else 0
+    parts = [new_spi_tensors("early", shape, (k,), beside) for k in range(n)]
     tensors = {name: np.stack([own[name] for own in parts]) for name in parts[0]}
-    return SpiNetworks("early", layout, True, 1.0, 2.0, "both", tensors, 1)
+    return SpiNetworks("early", layout, True, 1.0, 2.0, "both", tensors, 1, rings, 2.5)
 
 
 @pytest.fixture(scope="module")
@@ -459,7 +530,7 @@ def trained():
     """A model whose classifier is put in place of another one's."""
     stack, labels = run()
     model = xs.train(stack, labels, model="naive_bayes", split="event", cache=False)
-    return dataclasses.replace(model, estimator=plain_networks())
+    return dataclasses.replace(model, estimator=plain_networks(rings=True))
 
 
 def test_a_model_file_keeps_networks_without_running_them(trained, tmp_path, monkeypatch):
@@ -469,6 +540,7 @@ def test_a_model_file_keeps_networks_without_running_them(trained, tmp_path, mon
     assert found.digest == trained.digest
     assert found.estimator.n_networks == 2
     assert found.estimator.mirrors == "both"
+    assert (found.estimator.rings, found.estimator.photon) == (True, 2.5)
     assert found.estimator.layout.beam == BEAM
     for name, values in trained.estimator.tensors.items():
         np.testing.assert_array_equal(found.estimator.tensors[name], values)
@@ -501,10 +573,16 @@ def test_training_without_pytorch_is_told(monkeypatch):
         ({"cell": np.full(28 * 26, 10**6, np.int32)}, "outside"),
         ({"cell": np.zeros(5, np.int32)}, "other features"),
         ({"tensors": {}}, "another network"),
+        ({"rings": False}, "another network"),
+        ({"photon": 0.0}, "count nothing"),
+        ({"beam": None}, "where the rings are"),
+        ({"beam": [1.0, float("nan")]}, "where the rings are"),
+        ({"beam": [1e30, 1.0]}, "where the rings are"),
+        ({"pixels": np.zeros((28, 26), np.float32)}, "no pixels"),
     ],
 )
 def test_networks_of_strangers_are_looked_at(trained, tmp_path, change, why):
-    own = plain_networks()
+    own = plain_networks(rings=True)
     check_networks(own, 28 * 26, 2)
     for name, value in change.items():
         setattr(own, name, value)

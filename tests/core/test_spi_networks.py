@@ -15,12 +15,12 @@ import napari_xfelsort as xs
 from napari_xfelsort.core.deep import spi_training
 from napari_xfelsort.core.deep.spi_fit import training_time
 from napari_xfelsort.core.deep.spi_layout import PictureLayout
-from napari_xfelsort.core.deep.spi_model import SpiNetworks, network_softmax, standardised
+from napari_xfelsort.core.deep.spi_model import SpiNetworks, networks_softmax, standardised
 from napari_xfelsort.core.deep.spi_onnx import OnnxNetwork, has_onnx
 from napari_xfelsort.core.deep.spi_resnet import SpiNetwork, new_spi_tensors, spi_blocks
 from napari_xfelsort.core.deep.spi_settings import SpiNetworkSettings
 from napari_xfelsort.core.deep.spi_training import SpiData, SpiTrainer, low_precision
-from napari_xfelsort.core.errors import SettingsError, TrainingError
+from napari_xfelsort.core.errors import RegionError, SettingsError, TrainingError
 from napari_xfelsort.core.train_settings import TrainSettings
 from napari_xfelsort.core.training import prepare
 
@@ -46,7 +46,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def module_of(architecture, shape, tensors):
+def module_of(architecture, shape, tensors, beside=0):
     """The same network of PyTorch's own layers."""
     nn = torch.nn
 
@@ -75,37 +75,63 @@ def module_of(architecture, shape, tensors):
             for block in spi_blocks(architecture, shape):
                 setattr(self, block.name, Block(block))
                 last = block.after
-            self.norm, self.last = nn.BatchNorm2d(last), nn.Linear(last, 2)
+            self.norm = nn.BatchNorm2d(last)
+            if beside:
+                self.beside = nn.ModuleDict({"norm0": nn.BatchNorm1d(beside)})
+                for k, before in ((1, beside), (2, 64)):
+                    self.beside[f"linear{k}"] = nn.Linear(before, 64)
+                    self.beside[f"norm{k}"] = nn.BatchNorm1d(64)
+            self.last = nn.Linear(last + (64 if beside else 0), 2)
 
-        def forward(self, x):
+        def forward(self, x, numbers=None):
             x = self.stem(x)
             for block in spi_blocks(architecture, shape):
                 x = getattr(self, block.name)(x)
-            return self.last(nn.functional.leaky_relu(self.norm(x)).mean((2, 3)))
+            x = nn.functional.leaky_relu(self.norm(x)).mean((2, 3))
+            if beside:
+                y = self.beside["norm0"](numbers)
+                for k in "12":
+                    y = nn.functional.leaky_relu(
+                        self.beside[f"norm{k}"](self.beside[f"linear{k}"](y))
+                    )
+                x = torch.cat([x, y], 1)
+            return self.last(x)
 
     module = Whole()
     module.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()}, strict=False)
     return module
 
 
-@pytest.mark.parametrize("architecture", ["early", "paper"])
-def test_the_arithmetic_is_that_of_a_network_of_layers(architecture):
+@pytest.mark.parametrize(("architecture", "beside"), [("early", 0), ("paper", 0), ("early", 12)])
+def test_the_arithmetic_is_that_of_a_network_of_layers(architecture, beside):
     shape = (48, 40)
     random = np.random.default_rng(0)
     tensors = {
         name: np.abs(values + 0.1 * random.standard_normal(values.shape)).astype(np.float32)
         if name.endswith("var")
         else (values + 0.1 * random.standard_normal(values.shape)).astype(np.float32)
-        for name, values in new_spi_tensors(architecture, shape, (0,)).items()
+        for name, values in new_spi_tensors(architecture, shape, (0,), beside).items()
     }
     x = torch.from_numpy(random.standard_normal((3, 1, *shape)).astype(np.float32))
-    own, other = SpiNetwork(architecture, shape, tensors), module_of(architecture, shape, tensors)
+    numbers = None
+    if beside:
+        numbers = torch.from_numpy(random.standard_normal((3, beside)).astype(np.float32))
+    own = SpiNetwork(architecture, shape, tensors)
+    other = module_of(architecture, shape, tensors, beside)
     with torch.inference_mode():
+        wanted = other.eval()(x, numbers)
         torch.testing.assert_close(
-            own.logits(x), other.eval()(x), rtol=1e-3, atol=1e-3 * float(other(x).abs().max())
+            own.logits(x, numbers), wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max())
         )
-    own.logits(x, learning=True)
-    other.train()(x)
+    own.logits(x, numbers, learning=True)
+    other.train()(x, numbers)
+    if beside:
+        np.testing.assert_allclose(
+            own.arrays()["beside.norm2.running_var"],
+            other.beside["norm2"].running_var.numpy(),
+            rtol=1e-3,
+            atol=1e-4,
+        )
     np.testing.assert_allclose(
         own.arrays()["block1.norm2.running_mean"],
         other.block1.norm2.running_mean.numpy(),
@@ -114,20 +140,21 @@ def test_the_arithmetic_is_that_of_a_network_of_layers(architecture):
     )
 
 
-@pytest.mark.parametrize("architecture", ["early", "paper"])
-def test_onnx_runtime_says_the_same(architecture):
+@pytest.mark.parametrize(("architecture", "beside"), [("early", 0), ("paper", 0), ("early", 12)])
+def test_onnx_runtime_says_the_same(architecture, beside):
     if not has_onnx():
         pytest.skip("onnx or ONNX Runtime is not installed")
     shape = (48, 40)
     random = np.random.default_rng(0)
-    tensors = new_spi_tensors(architecture, shape, (0,))
+    tensors = new_spi_tensors(architecture, shape, (0,), beside)
     for name in tensors:
         if "norm" in name:
             tensors[name] += random.uniform(0, 0.3, tensors[name].shape).astype(np.float32)
     x = random.standard_normal((3, *shape)).astype(np.float32)
-    wanted = SpiNetwork(architecture, shape, tensors).logits_of(x)
+    numbers = random.standard_normal((3, beside)).astype(np.float32) if beside else None
+    wanted = SpiNetwork(architecture, shape, tensors).logits_of(x, numbers)
     assert np.ptp(wanted) > 0.1
-    found = OnnxNetwork(architecture, shape, tensors).logits_of(x)
+    found = OnnxNetwork(architecture, shape, tensors).logits_of(x, numbers)
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
 
 
@@ -246,7 +273,7 @@ def test_networks_are_averaged_over_mirrors():
     found = SpiNetworks("early", layout, True, 1.0, 0.5, "rows", tensors, 1).predict_proba(matrix)
     seen = standardised(frames, layout, True, 1.0, 0.5)
     each = [
-        network_softmax(SpiNetwork("early", SHAPE, own), np.ascontiguousarray(way))
+        networks_softmax([SpiNetwork("early", SHAPE, own)], np.ascontiguousarray(way))
         for own in parts
         for way in (seen, seen[:, ::-1])
     ]
@@ -339,6 +366,19 @@ def test_what_networks_cannot_use_is_told(changes, why):
     stack, labels = run(36)
     with pytest.raises((TrainingError, SettingsError), match=why):
         xs.train(stack, labels, model="spi_cnn", split="event", cache=False, **changes)
+
+
+def test_without_a_beam_networks_see_no_rings(model):
+    assert model.estimator.rings
+    assert model.provenance["parameters"]["rings"] is True
+    stack, labels = run(36, with_geometry=False)
+    options = {"model": "spi_cnn", "split": "event", "cache": False, **QUICK.to_dict()}
+    options |= {"resume": False, "epochs": 1}
+    found = xs.train(stack, labels, **options)
+    assert not found.estimator.rings
+    assert any("no rings" in note for note in found.warnings)
+    with pytest.raises(RegionError, match="place of the beam"):
+        xs.train(stack, labels, **{**options, "rings": True})
 
 
 def test_several_classes_need_a_target():

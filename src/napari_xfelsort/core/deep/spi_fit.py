@@ -81,6 +81,8 @@ def fit_networks(
         trained.mirrors,
         trained.tensors,
         positive,
+        trainer.recipe.rings,
+        trainer.data.photon,
     )
     found = trained.out_of_part if positive else trained.out_of_part[:, ::-1]
     classes = data.classes[~prepared.division.test]
@@ -157,4 +159,7 @@ def _trainer(
     parts, notes = make_folds(classes, groups, recipe.parts, settings.seed)
     pictures = layout.pictures(data.matrix[learn])
     spi = SpiData(pictures, single, np.asarray(parts, np.int64), layout, prepared.photon)
-    return SpiTrainer(spi, network, settings.seed), notes
+    trainer = SpiTrainer(spi, network, settings.seed)
+    if recipe.rings and not trainer.recipe.rings:
+        notes.append("Without a geometry the networks see the pictures alone, and no rings.")
+    return trainer, notes

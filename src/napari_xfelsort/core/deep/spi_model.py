@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,15 @@ from napari_xfelsort.core.deep.networks import device_of, torch_module
 from napari_xfelsort.core.deep.spi_layout import LEAST, MOST, PictureLayout, flips
 from napari_xfelsort.core.deep.spi_onnx import OnnxNetwork, has_onnx
 from napari_xfelsort.core.deep.spi_resnet import SpiNetwork, Tensors, spi_shapes
+from napari_xfelsort.core.deep.spi_rings import SpiRings, n_ring_statistics
 from napari_xfelsort.core.deep.spi_settings import ARCHITECTURES, MIRRORS
 from napari_xfelsort.core.errors import MissingDependencyError
 
 Floats = NDArray[np.float32]
 
 _BATCH = 64
+#: Cells from the picture beyond which no beam is.
+_FARTHEST = 1e6
 #: Networks made of tensors, of models in use.
 _made: weakref.WeakKeyDictionary[SpiNetworks, list[SpiNetwork | OnnxNetwork]] = (
     weakref.WeakKeyDictionary()
@@ -44,6 +47,10 @@ class SpiNetworks:
         Of all networks.
     positive : int
         Number of the class that networks call single hits.
+    rings : bool
+        Whether the statistics of rings are given beside the picture.
+    photon : float
+        What a photon counts.
 
     Attributes
     ----------
@@ -62,8 +69,11 @@ class SpiNetworks:
         mirrors: str,
         tensors: Tensors,
         positive: int = 1,
+        rings: bool = False,
+        photon: float = 1.0,
     ) -> None:
         self.architecture, self.root = architecture, root
+        self.rings, self.photon = bool(rings), float(photon)
         self.shape = [int(n) for n in layout.shape]
         self.cell, self.pixels = layout.cell, layout.pixels
         self.beam = None if layout.beam is None else [float(at) for at in layout.beam]
@@ -97,14 +107,16 @@ class SpiNetworks:
         if networks is None:
             networks = _made[self] = list(self.networks())
         layout, all_flips = self.layout, flips(self.mirrors)
+        rings = None
+        if self.rings:
+            rings = SpiRings(layout, self.photon, self.root, self.mean, self.sd)
         result = np.zeros((len(matrix), 2))
         for k in range(0, len(matrix), _BATCH):
             seen = standardised(
                 layout.pictures(matrix[k : k + _BATCH]), layout, self.root, self.mean, self.sd
             )
-            for network in networks:
-                result[k : k + _BATCH] += network_softmax(network, seen, all_flips)
-        return (result if self.positive else result[:, ::-1]) / len(networks)
+            result[k : k + _BATCH] = networks_softmax(networks, seen, all_flips, rings)
+        return result if self.positive else result[:, ::-1]
 
     def networks(self) -> Iterator[SpiNetwork | OnnxNetwork]:
         """The networks, to be run: on a GPU, else by ONNX Runtime where it is, or PyTorch."""
@@ -148,17 +160,22 @@ def standardised(
     return np.asarray(seen, np.float32)
 
 
-def network_softmax(
-    network: SpiNetwork | OnnxNetwork, seen: Floats, all_flips: tuple[tuple[int, ...], ...] = ((),)
+def networks_softmax(
+    networks: Sequence[SpiNetwork | OnnxNetwork],
+    seen: Floats,
+    all_flips: tuple[tuple[int, ...], ...] = ((),),
+    rings: SpiRings | None = None,
 ) -> NDArray[np.float64]:
-    """Probabilities (n, 2) of pictures (n, rows, columns) as seen; the mean over flips."""
+    """Probabilities (n, 2) of pictures (n, rows, columns) as seen; mean of networks and flips."""
     result = np.zeros((len(seen), 2))
     for axes in all_flips:
         pictures = np.ascontiguousarray(np.flip(seen, axes)) if axes else seen
-        logits = network.logits_of(pictures).astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        result += odds / odds.sum(axis=1, keepdims=True)
-    return result / len(all_flips)
+        beside = None if rings is None else rings.of(pictures)
+        for network in networks:
+            logits = network.logits_of(pictures, beside).astype(np.float64)
+            odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+            result += odds / odds.sum(axis=1, keepdims=True)
+    return result / (len(all_flips) * len(networks))
 
 
 def check_networks(model: SpiNetworks, n_features: int, n_classes: int) -> None:
@@ -181,7 +198,7 @@ def check_networks(model: SpiNetworks, n_features: int, n_classes: int) -> None:
         raise ValueError("its pictures are damaged")
     if not np.isfinite([model.mean, model.sd]).all() or not model.sd > 0:
         raise ValueError("it cannot be standardised")
-    wanted = spi_shapes(model.architecture, (shape[0], shape[1]))
+    wanted = spi_shapes(model.architecture, (shape[0], shape[1]), _checked_beside(model))
     if set(model.tensors) != set(wanted):
         raise ValueError("its tensors are those of another network")
     n = model.n_networks
@@ -191,3 +208,17 @@ def check_networks(model: SpiNetworks, n_features: int, n_classes: int) -> None:
             raise ValueError(f"the tensor {name} is of another network")
         if not np.isfinite(values).all():
             raise ValueError(f"the tensor {name} is not finite")
+
+
+def _checked_beside(model: SpiNetworks) -> int:
+    """Numbers beside the picture; ValueError where they cannot be made."""
+    if not (np.isfinite(model.photon) and model.photon > 0):
+        raise ValueError("its photons count nothing")
+    if not model.rings:
+        return 0
+    beam = np.array(model.beam if isinstance(model.beam, list) else [], np.float64)
+    if beam.shape != (2,) or not (np.abs(beam) < _FARTHEST).all():
+        raise ValueError("it does not say where the rings are")
+    if not model.layout.covered.any():
+        raise ValueError("its pictures have no pixels")
+    return n_ring_statistics(model.layout)

@@ -50,9 +50,12 @@ class OnnxNetwork:
             graph, options, providers=["CPUExecutionProvider"]
         )
 
-    def logits_of(self, seen: Floats) -> Floats:
+    def logits_of(self, seen: Floats, beside: Floats | None = None) -> Floats:
         """What the network says of pictures (n, rows, columns); shape (n, classes)."""
-        found = self._session.run(None, {"pictures": seen[:, np.newaxis]})[0]
+        given = {"pictures": seen[:, np.newaxis]}
+        if beside is not None:
+            given["beside"] = beside
+        found = self._session.run(None, given)[0]
         return np.asarray(found, np.float32)
 
 
@@ -69,9 +72,15 @@ def _graph(architecture: str, shape: tuple[int, int], tensors: Mapping[str, Floa
     def convolved(x: str, name: str, stride: tuple[int, int], pad: int) -> str:
         return add("Conv", x, f"{name}.weight", strides=list(stride), pads=[pad] * 4)
 
-    def active(x: str, norm: str) -> str:
+    def normed(x: str, norm: str) -> str:
         parts = [f"{norm}.{part}" for part in NORM_PARTS]
-        return add("LeakyRelu", add("BatchNormalization", x, *parts, epsilon=1e-5), alpha=SLOPE)
+        return add("BatchNormalization", x, *parts, epsilon=1e-5)
+
+    def active(x: str, norm: str) -> str:
+        return add("LeakyRelu", normed(x, norm), alpha=SLOPE)
+
+    def linear(x: str, name: str) -> str:
+        return add("Gemm", x, f"{name}.weight", f"{name}.bias", transB=1)
 
     x = convolved("pictures", "stem", first_stride(architecture, shape), 1)
     for block in spi_blocks(architecture, shape):
@@ -82,11 +91,19 @@ def _graph(architecture: str, shape: tuple[int, int], tensors: Mapping[str, Floa
         past = convolved(before, f"{name}.short", block.stride, 0) if block.shortcut else x
         x = add("Add", inside, past)
     x = add("Flatten", add("GlobalAveragePool", active(x, "norm")))
-    x = add("Gemm", x, "last.weight", "last.bias", transB=1)
+    inputs = [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["n", 1, *shape])]
+    if "beside.norm0.weight" in tensors:
+        numbers = len(tensors["beside.norm0.weight"])
+        inputs.append(helper.make_tensor_value_info("beside", TensorProto.FLOAT, ["n", numbers]))
+        y = normed("beside", "beside.norm0")
+        for number in (1, 2):
+            y = active(linear(y, f"beside.linear{number}"), f"beside.norm{number}")
+        x = add("Concat", x, y, axis=1)
+    x = linear(x, "last")
     graph = helper.make_graph(
         nodes,
         "network",
-        [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["n", 1, *shape])],
+        inputs,
         [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["n", 2])],
         [numpy_helper.from_array(values, name) for name, values in tensors.items()],
     )

@@ -1,8 +1,9 @@
 """Pre-activation residual networks for single hits, as named tensors and arithmetic.
 
 Of Assalauova et al. (2022): 16 filters that double up to 256, strided convolutions, batch
-norm, leaky ReLU, mean over the last map, which is about 6 x 6. Nothing is imported before a
-network is run.
+norm, leaky ReLU, mean over the last map, which is about 6 x 6. A network may be given numbers
+beside the picture (statistics of rings): two layers of their own, which join the means of the
+last map. Nothing is imported before a network is run.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _LAYOUT: dict[str, tuple[int, tuple[tuple[int, bool], ...]]] = {
 #: Pixels along the sides of the last map, about.
 _LAST = 6
 _FIRST = 16
+#: Filters of the layers that see the numbers beside the picture.
+_BESIDE = 64
 #: Tensors of a norm.
 NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 #: Slope of leaky ReLU below 0.
@@ -83,8 +86,10 @@ def spi_blocks(architecture: str, shape: tuple[int, int]) -> Iterator[SpiBlock]:
         before = after
 
 
-def spi_shapes(architecture: str, shape: tuple[int, int], classes: int = 2) -> dict[str, Any]:
-    """Shape of each tensor of a network, by its name."""
+def spi_shapes(
+    architecture: str, shape: tuple[int, int], beside: int = 0, classes: int = 2
+) -> dict[str, Any]:
+    """Shape of each tensor of a network, by its name; ``beside``: numbers beside the picture."""
     shapes: dict[str, tuple[int, ...]] = {"stem.weight": (_FIRST, 1, 3, 3)}
     last = _FIRST
     for block in spi_blocks(architecture, shape):
@@ -95,24 +100,37 @@ def spi_shapes(architecture: str, shape: tuple[int, int], classes: int = 2) -> d
         if block.shortcut:
             shapes[f"{block.name}.short.weight"] = (block.after, block.before, 1, 1)
         last = block.after
-    return shapes | _norm("norm", last) | {"last.weight": (classes, last), "last.bias": (classes,)}
+    shapes |= _norm("norm", last)
+    if beside:
+        shapes |= _norm("beside.norm0", beside)
+        for number, before in ((1, beside), (2, _BESIDE)):
+            shapes |= {
+                f"beside.linear{number}.weight": (_BESIDE, before),
+                f"beside.linear{number}.bias": (_BESIDE,),
+            } | _norm(f"beside.norm{number}", _BESIDE)
+        last += _BESIDE
+    return shapes | {"last.weight": (classes, last), "last.bias": (classes,)}
 
 
 def new_spi_tensors(
-    architecture: str, shape: tuple[int, int], seed: tuple[int, ...], classes: int = 2
+    architecture: str,
+    shape: tuple[int, int],
+    seed: tuple[int, ...],
+    beside: int = 0,
+    classes: int = 2,
 ) -> Tensors:
     """Tensors of a network that has learned nothing (He et al. 2015)."""
     random = np.random.default_rng(seed)
     tensors: Tensors = {}
-    for name, size in spi_shapes(architecture, shape, classes).items():
-        if len(size) == 4:
-            spread = math.sqrt(2 / (size[1] * size[2] * size[3]))
+    for name, size in spi_shapes(architecture, shape, beside, classes).items():
+        if len(size) == 4 or (".linear" in name and len(size) == 2):
+            spread = math.sqrt(2 / math.prod(size[1:]))
             values = random.standard_normal(size, np.float32) * np.float32(spread)
         elif name == "last.weight":
             bound = 1 / math.sqrt(size[1])
             values = random.uniform(-bound, bound, size).astype(np.float32)
         else:
-            ones = name != "last.bias" and name.endswith(("weight", "running_var"))
+            ones = "norm" in name and name.endswith(("weight", "running_var"))
             values = np.full(size, ones, np.float32)
         tensors[name] = np.ascontiguousarray(values, np.float32)
     return tensors
@@ -152,10 +170,11 @@ class SpiNetwork:
                 tensor = tensor.contiguous(memory_format=self.layout)
             self.tensors[name] = tensor
 
-    def logits(self, pictures: Any, learning: bool = False) -> Any:
+    def logits(self, pictures: Any, beside: Any = None, learning: bool = False) -> Any:
         """What the network says of pictures (n, 1, rows, columns); shape (n, classes).
 
-        ``learning`` takes means and variances of these pictures, and keeps running ones.
+        ``beside`` (n, numbers) is what is given beside them. ``learning`` takes means and
+        variances of these pictures, and keeps running ones.
         """
         from torch.nn import functional
 
@@ -165,17 +184,23 @@ class SpiNetwork:
         for block in self.blocks:
             x = self._block(x, block, learning)
         x = self._active(x, "norm", learning).mean((2, 3))
+        if "beside.norm0.weight" in own:
+            x = self._joined(x, beside, learning)
         return functional.linear(x, own["last.weight"], own["last.bias"])
 
-    def logits_of(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+    def logits_of(
+        self, seen: NDArray[np.float32], beside: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """What the network says of pictures (n, rows, columns), with one thread."""
         torch = torch_module()
         before = torch.get_num_threads()
         torch.set_num_threads(1)  # sums in one order, and workers out of each other's way
         try:
             with torch.inference_mode():
-                pictures = torch.from_numpy(seen).to(self.tensors["last.bias"].device)
-                return np.asarray(self.logits(pictures[:, None]).cpu().numpy(), np.float32)
+                device = self.tensors["last.bias"].device
+                pictures = torch.from_numpy(seen).to(device)[:, None]
+                numbers = None if beside is None else torch.from_numpy(beside).to(device)
+                return np.asarray(self.logits(pictures, numbers).cpu().numpy(), np.float32)
         finally:
             torch.set_num_threads(before)
 
@@ -204,11 +229,28 @@ class SpiNetwork:
             x = functional.conv2d(active, own[f"{name}.short.weight"], None, block.stride)
         return x + y
 
-    def _active(self, x: Any, norm: str, learning: bool) -> Any:
+    def _joined(self, x: Any, beside: Any, learning: bool) -> Any:
+        """What the last map comes to, and after it what comes of the numbers beside."""
         from torch.nn import functional
 
         own = self.tensors
-        x = functional.batch_norm(
+        y = self._normed(beside, "beside.norm0", learning)
+        for number in (1, 2):
+            name = f"beside.linear{number}"
+            y = functional.linear(y, own[f"{name}.weight"], own[f"{name}.bias"])
+            y = self._active(y, f"beside.norm{number}", learning)
+        return torch_module().cat([x, y], 1)
+
+    def _active(self, x: Any, norm: str, learning: bool) -> Any:
+        from torch.nn import functional
+
+        return functional.leaky_relu(self._normed(x, norm, learning), SLOPE)
+
+    def _normed(self, x: Any, norm: str, learning: bool) -> Any:
+        from torch.nn import functional
+
+        own = self.tensors
+        return functional.batch_norm(
             x,
             own[f"{norm}.running_mean"],
             own[f"{norm}.running_var"],
@@ -216,7 +258,6 @@ class SpiNetwork:
             own[f"{norm}.bias"],
             learning,
         )
-        return functional.leaky_relu(x, SLOPE)
 
 
 def _known(architecture: str) -> tuple[int, tuple[tuple[int, bool], ...]]:

@@ -48,6 +48,11 @@ class SpiNetworkSettings(Settings):
         maximum=1024,
     )
     root: bool | None = setting(None, "see square roots of values, whose noise is even")
+    rings: bool | None = setting(
+        None,
+        "give the network strength and contrast of rings about the beam beside the picture; "
+        "needs a geometry",
+    )
     parts: int | None = setting(
         None,
         "parts of the training share, each left out by one network; all of them decide",
@@ -123,7 +128,7 @@ class SpiRecipe:
     ----------
     name : str
         ``cpu`` or ``paper``.
-    architecture, root, parts, epochs, batch, rate, drawn_share, patience
+    architecture, root, rings, parts, epochs, batch, rate, drawn_share, patience
         As of the settings.
     weights : tuple of float
         Of what is no single hit, and of single hits, in the loss.
@@ -133,6 +138,7 @@ class SpiRecipe:
     weights: tuple[float, float]
     architecture: str
     root: bool
+    rings: bool
     parts: int
     epochs: int
     batch: int
@@ -155,6 +161,7 @@ _RECIPES: dict[str, dict[str, Any]] = {
     "paper": {
         "architecture": "paper",
         "root": False,
+        "rings": False,
         "parts": 5,
         "epochs": 1000,
         "batch": 64,
@@ -165,6 +172,7 @@ _RECIPES: dict[str, dict[str, Any]] = {
     "cpu": {
         "architecture": "early",
         "root": True,
+        "rings": True,
         "parts": 3,
         "epochs": 33,
         "batch": 32,

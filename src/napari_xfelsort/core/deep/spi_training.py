@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from napari_xfelsort.core.deep.networks import device_of, torch_module
 from napari_xfelsort.core.deep.spi_augmentation import SpiAugmenter, SpiChanges
 from napari_xfelsort.core.deep.spi_kept import KeptStates, TrainingState
 from napari_xfelsort.core.deep.spi_layout import PictureLayout, flips
-from napari_xfelsort.core.deep.spi_model import network_softmax, standardised
+from napari_xfelsort.core.deep.spi_model import networks_softmax, standardised
 from napari_xfelsort.core.deep.spi_resnet import SpiNetwork, Tensors, new_spi_tensors
+from napari_xfelsort.core.deep.spi_rings import SpiRings, n_ring_statistics
 from napari_xfelsort.core.deep.spi_settings import EPOCH_STEPS, SpiNetworkSettings, SpiRecipe
 from napari_xfelsort.core.errors import TrainingError
 
@@ -96,6 +97,19 @@ class SpiTrainer:
         Equal input and seed give equal networks on one device.
     folder : Path, optional
         Where what is trained so far is kept; by default in the user's cache.
+
+    Attributes
+    ----------
+    recipe : SpiRecipe
+        As the settings have it; without rings where the beam is not known and the settings
+        do not ask for them.
+
+    Raises
+    ------
+    RegionError
+        If the settings ask for rings and the beam is not known.
+    TrainingError
+        If all pictures are the same everywhere.
     """
 
     def __init__(
@@ -107,11 +121,16 @@ class SpiTrainer:
     ) -> None:
         self.data, self.settings, self.seed = data, settings, seed
         self.device = device_of(settings.device)
-        self.recipe: SpiRecipe = settings.recipe_for(self.device != "cpu")
-        self.low = low_precision(settings.precision, self.device)
         layout = data.layout
+        self.recipe: SpiRecipe = settings.recipe_for(self.device != "cpu")
+        if settings.rings is None and layout.beam is None:
+            self.recipe = replace(self.recipe, rings=False)
+        self.low = low_precision(settings.precision, self.device)
         self.mirrors = layout.mirrors() if settings.mirrors == "auto" else settings.mirrors
         self.mean, self.sd = seen_moments(data.pictures, layout, self.recipe.root)
+        self.rings: SpiRings | None = None
+        if self.recipe.rings:
+            self.rings = SpiRings(layout, data.photon, self.recipe.root, self.mean, self.sd)
         self.augmenter = self._augmenter()
         self.parts = np.unique(data.part).tolist()
         self._kept = KeptStates(self._key(), folder) if settings.resume else None
@@ -224,9 +243,12 @@ class SpiTrainer:
             drawn = draw(self.data.single, rows, self.recipe, random)
             values = self.augmenter.batch(self.data.pictures[drawn], random)
             batch = torch.from_numpy(values[:, np.newaxis]).to(self.device)
+            beside = None
+            if self.rings is not None:
+                beside = torch.from_numpy(self.rings.of(values)).to(self.device)
             truth = torch.from_numpy(self.data.single[drawn].astype(np.int64)).to(self.device)
             with torch.autocast(self.device, torch.bfloat16, enabled=self.low):
-                logits = network.logits(batch, learning=True)
+                logits = network.logits(batch, beside, learning=True)
             loss = functional.cross_entropy(logits.float(), truth, weights)
             optimizer.zero_grad()
             loss.backward()
@@ -257,7 +279,7 @@ class SpiTrainer:
         for k in range(0, len(rows), 64):
             part = self.data.pictures[rows[k : k + 64]]
             seen = standardised(part, layout, root, self.mean, self.sd)
-            found.append(network_softmax(network, seen, all_flips))
+            found.append(networks_softmax([network], seen, all_flips, self.rings))
         return np.concatenate(found)
 
     def _augmenter(self) -> SpiAugmenter:
@@ -281,9 +303,10 @@ class SpiTrainer:
         )
 
     def _new(self, number: int) -> Tensors:
-        return new_spi_tensors(
-            self.recipe.architecture, self.data.layout.shape, (self.seed, number, 2**32)
-        )
+        layout = self.data.layout
+        beside = n_ring_statistics(layout) if self.recipe.rings else 0
+        seed = (self.seed, number, 2**32)
+        return new_spi_tensors(self.recipe.architecture, layout.shape, seed, beside)
 
     def _made(self, tensors: Tensors) -> SpiNetwork:
         shape = self.data.layout.shape

@@ -19,8 +19,8 @@ SCATTERING_STATISTICS = (
 )
 #: Of each ring, without background and the noise of counting.
 PARTICLE_STATISTICS = ("strength", "contrast", "contrast over directions")
-#: Directions that the spread is of.
-_DIRECTIONS = 12
+#: Directions that the spread is over.
+DIRECTIONS = 12
 
 
 class Scattering:
@@ -47,7 +47,7 @@ class Scattering:
         inside = slice(None) if pixels.inside is None else pixels.inside
         self._ring = bins.index[inside].ravel()
         sector = places.sector[inside].ravel()
-        direction = np.where(sector < 0, -1, sector * _DIRECTIONS // SECTORS)
+        direction = np.where(sector < 0, -1, sector * DIRECTIONS // SECTORS)
         self._direction = direction.astype(np.int32)
         self.n = len(bins.positions)
 
@@ -63,7 +63,7 @@ class Scattering:
 
         found = np.zeros((len(data.values), len(SCATTERING_STATISTICS), self.n))
         values = np.ascontiguousarray(data.filled(np.nan))
-        scattering_loops.ring_scattering(values, self._ring, self._direction, _DIRECTIONS, found)
+        scattering_loops.ring_scattering(values, self._ring, self._direction, DIRECTIONS, found)
         return found.reshape(len(found), -1)
 
 
@@ -109,7 +109,7 @@ class Particle(Scattering):
         values = np.ascontiguousarray(data.filled(np.nan))
         if self._per_photon != 1.0:
             values = values / self._per_photon
-        scattering_loops.ring_particle(values, self._ring, self._direction, _DIRECTIONS, found)
+        scattering_loops.ring_particle(values, self._ring, self._direction, DIRECTIONS, found)
         return found.reshape(len(found), -1)
 
 
