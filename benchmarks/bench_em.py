@@ -13,8 +13,8 @@ the best classes (those that make F1 highest, by the truth) and of those that ar
 selection, F1 against the truth.
 
 *Added*: what the fast model `spi`, trained on another run, takes for single hits in new ones (its
-threshold found anew by the scores), alone; of it what some run has in a round class; and of it
-what is in the best classes.
+threshold found anew by the scores), alone; of it what some run has in a class of which it holds a
+tenth; what some run has in a round class; and what is in the best classes.
 """
 
 from __future__ import annotations
@@ -156,7 +156,10 @@ def added(folder: Path, seed: int) -> None:
         chosen = decisions.probabilities[:, column] >= found_anew
         passing = np.flatnonzero(find_sizes(stack).passing())
         found = find_classes(stack.subset(passing))
-        kept = {"all but those in no round class": ~found.rejected(found.round_classes())}
+        kept = {
+            "those of voted classes": ~found.rejected(found.voted(chosen[passing])),
+            "all but those in no round class": ~found.rejected(found.round_classes()),
+        }
         kept["best classes"] = found.kept(best_classes(found, single[passing]))
         print(f"added to the fast model, {name}, seed {seed}")
         print(f"  the model alone                 {scores(chosen, single)}")

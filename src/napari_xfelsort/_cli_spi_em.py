@@ -126,6 +126,16 @@ def keep(
             help="Write the events of this list but for those that no run would keep.",
         ),
     ] = None,
+    voted: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="With --of: keep the classes of whose events the list has such a share, "
+            "instead of --classes; 0.1 is a good one.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")] = False,
 ) -> Status:
     """Write the events of chosen classes to a list, or take the others away from one.
@@ -133,24 +143,34 @@ def keep(
     With --of the list of another selection, as of a classifier, loses only the events that
     all runs agree to be in other classes.
     """
+    import numpy as np
+
     from napari_xfelsort.core.spi.em_files import read_classes
     from napari_xfelsort.core.spi.selections import Selection
 
     refuse_existing(out, overwrite)
-    if (numbers is None) == (anisotropy is None):
-        raise SettingsError("Give either --classes or --anisotropy: which classes to keep.")
+    if [numbers, anisotropy, voted].count(None) != 2:
+        raise SettingsError(
+            "Give one of --classes, --anisotropy and --voted: which classes to keep."
+        )
+    if voted is not None and of is None:
+        raise SettingsError("--voted needs --of: the list whose events vote.")
     if of is not None and least is not None:
         raise SettingsError("--least and --of cannot go together: --of asks all runs.")
     found = read_classes(folder)
+    whole = None if of is None else Selection.load(of)
     if numbers is not None:
         chosen = class_numbers(numbers, len(found))
-    else:
-        assert anisotropy is not None
+    elif anisotropy is not None:
         chosen = found.round_classes(anisotropy)
-    if of is None:
+    else:
+        assert whole is not None
+        assert voted is not None
+        chosen = found.voted(np.array([event in whole for event in found.events]), voted)
+    if whole is None:
         kept = found.selection("kept", found.kept(chosen, least))
     else:
-        kept = Selection.load(of) - found.selection("rejected", found.rejected(chosen))
+        kept = whole - found.selection("rejected", found.rejected(chosen))
     kept.save(out, overwrite=overwrite)
     say(f"{out}: {plural(len(kept), 'event')}")
     return Status.DONE

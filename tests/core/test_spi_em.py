@@ -361,6 +361,16 @@ def test_votes_count_runs_that_would_keep():
         found.votes([3])
 
 
+def test_classes_are_voted_for_by_another_selection():
+    found = made_classes([0] * 10 + [1] * 4 + [2] * 2 + [-1])
+    chosen = np.zeros(17, bool)
+    chosen[[0, 10, 11, 16]] = True  # one of ten, two of four, none, and one without a class
+    assert found.voted(chosen) == [0, 1]
+    assert found.voted(chosen, 0.11) == [1]
+    assert found.voted(chosen, 0) == [0, 1]
+    assert found.voted(np.zeros(17, bool), 0) == []
+
+
 def test_symmetry_is_the_share_of_an_order():
     side = 61
     y, x = np.indices((side, side)) - side // 2

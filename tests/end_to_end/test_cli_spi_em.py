@@ -69,6 +69,16 @@ def test_classes_are_written_and_chosen_from(cli, simulated):
     out = {f"out/run0001.cxi //{n}" for n in np.flatnonzero(found.rejected([0]))}
     truth = {str(Path(line.split()[0]).name) + " " + line.split()[1] for line in lines(single)}
     kept = {str(Path(line.split()[0]).name) + " " + line.split()[1] for line in lines("less.lst")}
+    # Those of the classes that the list votes for, in any run, stay: of a list of whole
+    # classes all.
+    voted = ("--voted", "0.9", "--of", "two.lst", "-o", "voted.lst")
+    assert cli("spi", "keep", "em", *voted).exit_code == 0
+    assert lines("voted.lst") == lines("two.lst")
+    alone = cli("spi", "keep", "em", "--voted", "0.1", "-o", "none.lst")
+    assert alone.exit_code == 1
+    assert "--voted needs --of" in alone.output
+    both = cli("spi", "keep", "em", "--voted", "0.1", "--classes", "1", "-o", "none.lst")
+    assert "Give one of" in both.output
     round_ones = cli("spi", "keep", "em", "--anisotropy", "1e9", "-o", "all.lst")
     assert round_ones.exit_code == 0, round_ones.output
     assert len(lines("all.lst")) == 16
@@ -100,7 +110,7 @@ def test_nothing_is_replaced_unless_asked(cli, simulated):
         (("classes", "out/run0001.cxi", "-o", "em", *FEW, "--keep", "7"), "names no class"),
         (("classes", "out/run0001.cxi", "-o", "em", "--keep", "a"), "names no classes"),
         (("keep", "none", "--classes", "0", "-o", "x.lst"), "has no classes"),
-        (("keep", "none", "-o", "x.lst"), "either --classes or --anisotropy"),
+        (("keep", "none", "-o", "x.lst"), "one of --classes, --anisotropy and --voted"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence(cli, simulated, command, sentence):

@@ -27,6 +27,8 @@ Ints = NDArray[np.int64]
 
 #: Anisotropy below which a class may well have single particles.
 ROUND = 0.25
+#: Share of the events of a class that a classifier takes where it holds single hits.
+VOTED = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +118,23 @@ class EmClasses:
         with np.errstate(invalid="ignore"):
             chosen = (self.symmetry.anisotropy < limit) & (self.counts > 0)
         return [int(k) for k in np.flatnonzero(chosen)]
+
+    def voted(self, chosen: NDArray[np.bool_], share: float = VOTED) -> list[int]:
+        """Classes of whose events another selection holds such a share, at least.
+
+        Which classes a classifier finds something in: those where it does not hold nearly
+        nothing but what it took by mistake.
+
+        Parameters
+        ----------
+        chosen : ndarray of bool, shape (events,)
+            The other selection.
+        share : float
+            Of the events of a class.
+        """
+        held = np.bincount(self.labels[chosen & (self.labels >= 0)], minlength=len(self))
+        wanted = (held > 0) & (held >= share * self.counts)
+        return [int(k) for k in np.flatnonzero(wanted)]
 
     def votes(self, classes: Iterable[int]) -> NDArray[np.float64]:
         """Share of the runs that would keep an event when some classes are kept; (events,).
