@@ -48,8 +48,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.pluginmanager.hasplugin("rerunfailures"):
         return
     for item in items:
-        if item.path.parent.name in ("widgets", "end_to_end") or item.path.stem in WITH_PROCESSES:
+        if shows_windows_or_starts_processes(item.path):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def shows_windows_or_starts_processes(module: Path) -> bool:
+    """Whether the tests of a module do."""
+    return module.parent.name in ("widgets", "end_to_end") or module.stem in WITH_PROCESSES
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n``, a module runs in one process, and all with windows or processes in the same.
+
+    There is one display, and what watches other processes is not to wait for its like.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            return "windows" if shows_windows_or_starts_processes(Path(module)) else module
+
+    return ByModule(config, log)
 
 
 TIMEOUT = pytest.StashKey[Any]()
