@@ -22,7 +22,13 @@ from qtpy.QtWidgets import (
 
 from napari_xfelsort.core.lists import read_list
 from napari_xfelsort.core.simulate.spi import simulate_spi
-from napari_xfelsort.core.spi import PsdReader, Selection, find_classes, find_sizes
+from napari_xfelsort.core.spi import (
+    PsdReader,
+    Selection,
+    find_classes,
+    find_sizes,
+    kept_selections,
+)
 from napari_xfelsort.core.spi.em_files import read_classes
 from napari_xfelsort.readers import open_stack
 from napari_xfelsort.widgets import spi_classes, spi_map
@@ -52,6 +58,12 @@ def particles(tmp_path_factory):
 @pytest.fixture
 def run(open_run, particles):
     return open_run(particles.data, particles.geometry)
+
+
+@pytest.fixture(autouse=True)
+def own_selections(tmp_path, monkeypatch):
+    """Selections of one test are none of another's, although the run is the same."""
+    monkeypatch.setattr(kept_selections, "folders_of", lambda stack: [tmp_path / "kept"])
 
 
 @pytest.fixture

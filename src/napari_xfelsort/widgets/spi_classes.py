@@ -144,14 +144,21 @@ class ClassesTab(SpiTab):
     def _numbers(self, chosen: Any) -> Numbers:
         return self.numbers[np.flatnonzero(chosen)]
 
+    @property
+    def _how(self) -> str:
+        """Which classes are kept, in words."""
+        n = 0 if self.found is None else len(self.found)
+        return f"classes {', '.join(map(str, self.gallery.classes))} of {n}"
+
     def _to_selection(self) -> None:
         if self.found is not None:
-            self.keep("classes", self._numbers(self.found.kept(self.gallery.classes)))
+            own = self._numbers(self.found.kept(self.gallery.classes))
+            self.keep("classes", own, self._how)
 
     def _sure_to_selection(self) -> None:
         if self.found is not None:
             sure = self.found.kept(self.gallery.classes, 1)
-            self.keep("classes of all runs", self._numbers(sure))
+            self.keep("classes of all runs", self._numbers(sure), f"{self._how}, by all runs")
 
     def _take_away(self) -> None:
         """A selection without the events that all runs put into classes not kept."""
@@ -163,7 +170,8 @@ class ClassesTab(SpiTab):
             self.told.emit(str(error), False)
             return
         rejected = self._numbers(self.found.rejected(self.gallery.classes))
-        self.keep(f"{self.of.chosen}, classes", np.setdiff1d(whole, rejected))
+        how = f"{self.of.chosen!r} without what all runs put into others than {self._how}"
+        self.keep(f"{self.of.chosen}, classes", np.setdiff1d(whole, rejected), how)
 
     def _next(self) -> None:
         if self.found is not None:

@@ -69,12 +69,23 @@ class SpiDock(Dock):
             self.job.stop()
         run = self._run
         stack = None if run is None else run.stack
-        self.selections.use(stack)
+        restored = self.selections.use(stack)
         for tab in self.parts:
             tab.use(stack)
             tab.show_event(None if run is None else run.current)
+        self._tell_restored(restored)
         self._follow_labels()
         self.set_busy(self.job is not None)
+
+    def _tell_restored(self, n: int) -> None:
+        """Say how many selections were made before, and what is wrong with some."""
+        problems = self.selections.problems
+        if problems:
+            more = f" {len(problems) - 1} more sentences are under Selections."
+            self.message.tell_error(problems[0] + (more if problems[1:] else ""))
+        elif n:
+            are = "1 selection of this run is" if n == 1 else f"{n} selections of this run are"
+            self.message.tell(f"{are} here again; see Selections.")
 
     def _on_event(self, event: int) -> None:
         for tab in self.parts:

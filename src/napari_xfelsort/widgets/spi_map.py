@@ -212,7 +212,7 @@ class MapTab(SpiTab):
         return np.sort(self.numbers[self.plot.inside])
 
     def _to_selection(self) -> None:
-        self.keep("drawn around", self._chosen())
+        self.keep("drawn around", self._chosen(), "drawn around on the map")
 
     def _next(self) -> None:
         self.browsed.emit(self._chosen())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
@@ -18,7 +20,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_xfelsort.core.errors import XfelsortError
+from napari_xfelsort.core.errors import OutputError, XfelsortError
 from napari_xfelsort.core.label_history import LabelHistory
 from napari_xfelsort.core.label_rules import LabelRule, RuleOutcome, apply_rule, withdraw
 from napari_xfelsort.core.labels import LabelStore
@@ -38,6 +40,7 @@ from napari_xfelsort.widgets.spi_tab import Chosen, Selections, SpiTab
 _LISTS = "Lists of events (*.lst);;All files (*)"
 #: Name of the rule that labels are given by.
 RULE_NAME = "selection"
+_REMOVE = "Forget it; lists that were read stay, the list kept of it goes to the folder removed"
 
 
 def labelling(
@@ -53,6 +56,31 @@ def labelling(
 def taking_back(store: LabelStore, history: LabelHistory) -> int:
     """Work: take these labels back; one step to undo."""
     return withdraw(store, f"rule:{RULE_NAME}", history)
+
+
+def told(name: str, chosen: Chosen) -> str:
+    """What is known of a selection, in some lines."""
+    lines = [name]
+    if chosen.how:
+        lines.append(chosen.how[0].upper() + chosen.how[1:])
+    kept = chosen.kept
+    if kept is not None:
+        if kept.made:
+            lines.append(f"{_local(kept.made)}, by {kept.by}")
+        lines.append(f"Kept in {kept.path}")
+    return "\n".join(lines)
+
+
+def _short(folder: str) -> str:
+    """The end of a path, for narrow docks."""
+    return os.path.join("…", *Path(folder).parts[-2:])
+
+
+def _local(made: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(made).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):
+        return made
 
 
 class SelectionsTab(SpiTab):
@@ -81,17 +109,17 @@ class SelectionsTab(SpiTab):
 
     def unite(self) -> None:
         """Events in any of those selected."""
-        self._combine(Selection.__or__)
+        self._combine(Selection.__or__, "union of")
 
     def intersect(self) -> None:
         """Events in all of them."""
-        self._combine(Selection.__and__)
+        self._combine(Selection.__and__, "intersection of")
 
     def subtract(self) -> None:
         """Events of the first that are in none of the others."""
-        self._combine(Selection.__sub__)
+        self._combine(Selection.__sub__, "difference of")
 
-    def _combine(self, how: Callable[[Selection, Selection], Selection]) -> None:
+    def _combine(self, how: Callable[[Selection, Selection], Selection], words: str) -> None:
         names = self.names
         if len(names) < 2:
             self.told.emit("Select two or more selections in the table, with Ctrl.", False)
@@ -100,13 +128,19 @@ class SelectionsTab(SpiTab):
         if not len(made):
             self.told.emit(f"{made.name} has no event.", False)
             return
-        name = self.selections.add(made)
-        self.told.emit(f"{name} has {len(made)} events.", True)
+        name = self.selections.add(made, f"{words} {', '.join(map(repr, names))}")
+        self.tell_made(name, f"{name} has {len(made)} events.")
 
     def remove(self) -> None:
-        """Forget those that are selected."""
+        """Forget those that are selected; their lists are put aside."""
         for name in self.names:
-            self.selections.remove(name)
+            try:
+                aside = self.selections.remove(name)
+            except OutputError as error:
+                self.told.emit(str(error), False)
+                return
+            where = f" Its list is in {_short(os.path.dirname(aside))}." if aside else ""
+            self.told.emit(f"{name!r} was removed.{where}", True)
 
     def next_event(self) -> None:
         """Show the next event of the selection."""
@@ -127,9 +161,13 @@ class SelectionsTab(SpiTab):
         """Ask for lists and read them."""
         for path in QFileDialog.getOpenFileNames(self, "Read lists", "", _LISTS)[0]:
             try:
-                self.selections.add(Selection.load(path))
+                read = Selection.load(path)
             except XfelsortError as error:
                 self.told.emit(str(error), False)
+                continue
+            name = self.selections.add(read, f"read from {path}")
+            if self.selections.why_not_kept(name):
+                self.tell_made(name, f"{name!r} was read.")
 
     def save(self) -> None:
         """Ask for a name and write the selection as a list."""
@@ -190,7 +228,7 @@ class SelectionsTab(SpiTab):
             count = str(n) if n == here else f"{n}, {here} here"
             for column, text in enumerate((name, count)):
                 cell = QTableWidgetItem(text)
-                cell.setToolTip(name)
+                cell.setToolTip(told(name, chosen))
                 self.table.setItem(k, column, cell)
         self.table.clearSelection()
         for k, name in enumerate(items):
@@ -201,6 +239,10 @@ class SelectionsTab(SpiTab):
                     | self.table.selectionModel().SelectionFlag.Rows,
                 )
         self._show_overlap([chosen.selection for chosen in items.values()])
+        folder = self.selections.folder
+        self.where.tell(f"Kept in {_short(folder)}" if folder else "")
+        self.where.setToolTip(folder)
+        self.problems.tell_error("\n".join(self.selections.problems))
 
     def _show_overlap(self, selections: list[Selection]) -> None:
         n = len(selections)
@@ -242,7 +284,7 @@ class SelectionsTab(SpiTab):
         files = (
             button("Load…", "load_lists", "Read lists of events", self.load),
             button("Save…", "save_list", "Write the selection as a list", self.save),
-            button("Remove", "remove_selection", "Forget it; files stay", self.remove),
+            button("Remove", "remove_selection", _REMOVE, self.remove),
         )
         sets = (
             button("Union", "union", "Events in any of those selected", self.unite),
@@ -258,7 +300,11 @@ class SelectionsTab(SpiTab):
         self.overlap.setObjectName("overlap")
         self.overlap.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.overlap.setToolTip("By the order of the selections above")
-        self.column.addWidget(self.table)
+        self.where, self.problems = Message(), Message()
+        self.where.setObjectName("kept_in")
+        self.problems.setObjectName("selection_problems")
+        for widget in (self.table, self.where, self.problems):
+            self.column.addWidget(widget)
         self.column.addLayout(row(*files))
         self.column.addLayout(row(*sets))
         for widget in (browse, self.overlap_title, self.overlap, self._build_labels()):

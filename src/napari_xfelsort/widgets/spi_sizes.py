@@ -149,7 +149,8 @@ class SizesTab(SpiTab):
 
     def _to_selection(self) -> None:
         low, high = self.limits
-        self.keep(f"{low:.4g}-{high:.4g} nm", self.passing)
+        how = f"diameters from {low:.4g} to {high:.4g} nm"
+        self.keep(f"{low:.4g}-{high:.4g} nm", self.passing, how)
 
     def _next(self) -> None:
         self.browsed.emit(self.passing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,8 +10,13 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_xfelsort.core.errors import NoEventsError
-from napari_xfelsort.core.spi.selections import Selection
+from napari_xfelsort.core.errors import NoEventsError, OutputError
+from napari_xfelsort.core.spi.kept_selections import (
+    KeptSelection,
+    SelectionFolders,
+    remove_kept,
+)
+from napari_xfelsort.core.spi.selections import Key, Selection, event_places
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
 
@@ -18,19 +24,23 @@ Numbers = NDArray[np.int64]
 
 
 class Chosen(NamedTuple):
-    """A selection, and where its events are in the run shown."""
+    """A selection, where its events are in the run shown, and where it is kept on disk."""
 
     selection: Selection
     numbers: Numbers
+    how: str = ""
+    kept: KeptSelection | None = None
 
 
 class Selections(QObject):
-    """The selections of the dock, by name.
+    """The selections of the dock, by name; kept on disk as soon as they are made.
 
     Attributes
     ----------
     items : dict of str to Chosen
         In the order in which they were made.
+    problems : list of str
+        Sentences on what could not be kept or read of the run shown.
     """
 
     #: One was added or removed, or the run is another.
@@ -40,25 +50,55 @@ class Selections(QObject):
         super().__init__()
         self.items: dict[str, Chosen] = {}
         self._stack: EventStack | None = None
+        self._folders: SelectionFolders | None = None
+        self._unread: list[str] = []
+        self._not_kept: dict[str, str] = {}
 
-    def use(self, stack: EventStack | None) -> None:
-        """Find the events of all of them in another run."""
+    @property
+    def problems(self) -> list[str]:
+        """What could not be kept, then what could not be read."""
+        here = {name: why for name, why in self._not_kept.items() if name in self.items}
+        return [f"{name!r} is not kept on disk: {why}" for name, why in here.items()] + [
+            *dict.fromkeys(self._unread)
+        ]
+
+    @property
+    def folder(self) -> str:
+        """Where those of the run shown are kept; empty when none is."""
+        here = {} if self._folders is None else self._folders.files
+        for chosen in reversed(self.items.values()):
+            if chosen.kept is not None and any(file in here for file in chosen.kept.run):
+                return str(chosen.kept.path.parent)
+        return ""
+
+    def use(self, stack: EventStack | None) -> int:
+        """Find the events of all in another run, and read what is kept of it; says how many."""
+        before = None if self._folders is None else self._folders.files
         self._stack = stack
-        for name, (selection, _) in self.items.items():
-            self.items[name] = Chosen(selection, self._numbers(selection))
+        self._folders = None if stack is None else SelectionFolders(stack)
+        if self._folders is None or self._folders.files != before:
+            self._unread = []
+        places = {} if stack is None else event_places(stack)
+        for name, chosen in self.items.items():
+            self.items[name] = chosen._replace(numbers=self._numbers(chosen.selection, places))
+        restored = self._read(places)
+        for name, chosen in list(self.items.items()):
+            # Read from lists before a run was open, or refused by a disk that was full.
+            if chosen.kept is None and (len(chosen.numbers) or name not in self._not_kept):
+                self._keep(name)
         self.changed.emit()
+        return restored
 
-    def add(self, selection: Selection) -> str:
+    def add(self, selection: Selection, how: str = "") -> str:
         """Keep a selection; returns its name, with a number when the name is taken."""
-        name, n = selection.name, 1
-        while name in self.items:
-            n += 1
-            name = f"{selection.name} {n}"
-        self.items[name] = Chosen(selection.renamed(name), self._numbers(selection))
+        places = {} if self._stack is None else event_places(self._stack)
+        self._read(places)  # another window may have made some meanwhile
+        name = self._put(Chosen(selection, self._numbers(selection, places), how))
+        self._keep(name)
         self.changed.emit()
         return name
 
-    def add_events(self, name: str, numbers: Numbers) -> str:
+    def add_events(self, name: str, numbers: Numbers, how: str = "") -> str:
         """Keep events of the run shown.
 
         Raises
@@ -69,17 +109,65 @@ class Selections(QObject):
         if self._stack is None or not len(numbers):
             raise NoEventsError("No event was chosen.")
         stack = self._stack
-        return self.add(Selection(name, tuple(stack.event_id(int(i)) for i in numbers)))
+        events = tuple(stack.event_id(int(i)) for i in numbers)
+        return self.add(Selection(name, events), how)
 
-    def remove(self, name: str) -> None:
-        """Forget one; its file stays."""
+    def why_not_kept(self, name: str) -> str:
+        """Why a selection is not on disk; empty when it is."""
+        return self._not_kept.get(name, "")
+
+    def remove(self, name: str) -> str:
+        """Forget one; returns where its list was put aside, if it was kept.
+
+        Raises
+        ------
+        OutputError
+            If its file cannot be moved; then it stays.
+        """
+        kept = self.items[name].kept
+        aside = None if kept is None else remove_kept(kept)
         del self.items[name]
         self.changed.emit()
+        return "" if aside is None else str(aside)
 
-    def _numbers(self, selection: Selection) -> Numbers:
+    def _put(self, chosen: Chosen) -> str:
+        wanted = name = chosen.selection.name
+        n = 1
+        while name in self.items:
+            n += 1
+            name = f"{wanted} {n}"
+        self.items[name] = chosen._replace(selection=chosen.selection.renamed(name))
+        return name
+
+    def _keep(self, name: str) -> None:
+        """Write one, or know why not."""
+        self._not_kept.pop(name, None)
+        if self._folders is None:
+            return
+        chosen = self.items[name]
+        try:
+            kept = self._folders.keep(chosen.selection, chosen.how)
+        except OutputError as error:
+            self._not_kept[name] = str(error)
+        else:
+            self.items[name] = chosen._replace(kept=kept)
+
+    def _read(self, places: Mapping[Key, int]) -> int:
+        """Put those that are on disk and not known yet beside the others."""
+        if self._folders is None:
+            return 0
+        known = {chosen.kept.path for chosen in self.items.values() if chosen.kept is not None}
+        found = self._folders.read(known)
+        self._unread += found.problems
+        for kept in found.kept:
+            numbers = self._numbers(kept.selection, places)
+            self._put(Chosen(kept.selection, numbers, kept.how, kept))
+        return len(found.kept)
+
+    def _numbers(self, selection: Selection, places: Mapping[Key, int]) -> Numbers:
         if self._stack is None:
             return np.zeros(0, np.int64)
-        return np.sort(selection.positions(self._stack))
+        return np.sort(selection.positions(self._stack, places))
 
 
 class EventsBox(QComboBox):
@@ -188,12 +276,19 @@ class SpiTab(QWidget):
     def release(self) -> None:
         """Let go of the viewer; for subclasses."""
 
-    def keep(self, name: str, numbers: Any) -> None:
-        """Make a selection of events, and say so."""
+    def keep(self, name: str, numbers: Any, how: str = "") -> None:
+        """Make a selection of events, and say so; ``how`` it was chosen, in words."""
         try:
-            made = self.selections.add_events(name, np.asarray(numbers, np.int64))
+            made = self.selections.add_events(name, np.asarray(numbers, np.int64), how)
         except NoEventsError as error:
             self.told.emit(str(error), False)
         else:
             n = len(self.selections.items[made].numbers)
-            self.told.emit(f"The selection {made!r} has {n} events; see Selections.", True)
+            self.tell_made(made, f"The selection {made!r} has {n} events; see Selections.")
+
+    def tell_made(self, name: str, sentence: str) -> None:
+        """Say that a selection was made, and what is wrong if it could not be kept on disk."""
+        why = self.selections.why_not_kept(name)
+        if why:
+            sentence += f" It is not kept on disk: {why} Write it elsewhere by Save."
+        self.told.emit(sentence, not why)
