@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QMessageBox, QVBoxLayout, QWidget
 
-from napari_xfelsort.core.errors import NoEventsError, SettingsError
+from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.profiles.table import EventNames
 from napari_xfelsort.core.spi.em_classes import EmClasses, classes_of
 from napari_xfelsort.core.spi.em_counts import read_counts
@@ -82,12 +82,11 @@ class ClassesTab(SpiTab):
             return
         try:
             settings = self.form.settings()
-            numbers = self.events.numbers(len(self.stack))
         except SettingsError:
             self.told.emit("Correct the settings first.", False)
             return
-        except NoEventsError as error:
-            self.told.emit(str(error), False)
+        numbers = self.events_of(self.events)
+        if numbers is None:
             return
         part = self.stack.subset(numbers)
         job = Job("classes of patterns", functools.partial(classifying, part, settings))
@@ -162,12 +161,8 @@ class ClassesTab(SpiTab):
 
     def _take_away(self) -> None:
         """A selection without the events that all runs put into classes not kept."""
-        if self.found is None or self.stack is None:
-            return
-        try:
-            whole = self.of.numbers(len(self.stack))
-        except NoEventsError as error:
-            self.told.emit(str(error), False)
+        whole = self.events_of(self.of)
+        if self.found is None or whole is None:
             return
         rejected = self._numbers(self.found.rejected(self.gallery.classes))
         how = f"{self.of.chosen!r} without what all runs put into others than {self._how}"

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout
 
-from napari_xfelsort.core.errors import NoEventsError
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.dock import Message, button, row
 from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
@@ -174,12 +173,8 @@ class MapTab(SpiTab):
 
     def find(self) -> None:
         """Make the map."""
-        if self.stack is None:
-            return
-        try:
-            numbers = self.events.numbers(len(self.stack))
-        except NoEventsError as error:
-            self.told.emit(str(error), False)
+        numbers = self.events_of(self.events)
+        if self.stack is None or numbers is None:
             return
         method = _METHODS[self.method.currentText()]
         work = functools.partial(mapping, self.stack.subset(numbers), method)

@@ -276,6 +276,16 @@ class SpiTab(QWidget):
     def release(self) -> None:
         """Let go of the viewer; for subclasses."""
 
+    def events_of(self, box: EventsBox) -> Numbers | None:
+        """The events of the run that are chosen in a box; None, and a sentence, if none are."""
+        if self.stack is None:
+            return None
+        try:
+            return box.numbers(len(self.stack))
+        except NoEventsError as error:
+            self.told.emit(str(error), False)
+            return None
+
     def keep(self, name: str, numbers: Any, how: str = "") -> None:
         """Make a selection of events, and say so; ``how`` it was chosen, in words."""
         try:
