@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import (
     QTableWidget,
 )
 
+from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.lists import read_list
 from napari_xfelsort.core.simulate.spi import simulate_spi
 from napari_xfelsort.core.spi import (
@@ -29,7 +31,7 @@ from napari_xfelsort.core.spi import (
     find_sizes,
     kept_selections,
 )
-from napari_xfelsort.core.spi.em_files import read_classes
+from napari_xfelsort.core.spi.em_files import read_classes, write_classes
 from napari_xfelsort.readers import open_stack
 from napari_xfelsort.widgets import spi_classes, spi_map
 from napari_xfelsort.widgets.spi_dock import SpiDock
@@ -254,6 +256,63 @@ def test_classes_are_found_and_kept(dock, run, particles, qtbot, tmp_path, monke
     monkeypatch.setattr(QMessageBox, "question", answer(QMessageBox.StandardButton.No))
     press(dock, "write_classes", qtbot)
     assert (tmp_path / "em" / "classes.h5").stat().st_mtime_ns == before
+
+
+def test_written_classes_are_opened_again(dock, run, particles, qtbot, tmp_path, monkeypatch):
+    numbers = [12, 1, 2, 4, 5, 6, 8, 9]
+    found = find_classes(particles.stack.subset(numbers), **FEW)
+    write_classes(found, tmp_path / "em", [1])
+    chosen = []
+    monkeypatch.setattr(
+        QFileDialog, "getExistingDirectory", staticmethod(lambda *_, **__: chosen[-1])
+    )
+    chosen.append(str(tmp_path / "em"))
+    press(dock, "open_classes", qtbot)
+    there = int((found.counts > 0).sum())
+    assert message(dock) == f"{there} classes of 8 events are open."
+    assert dock.classes.found.labels.tolist() == found.labels.tolist()
+    assert dock.classes.numbers.tolist() == numbers
+    assert dock.classes.gallery.classes == [1]
+    assert dock.findChild(QLineEdit, "classes_folder").text() == str(tmp_path / "em")
+    press(dock, "keep_classes", qtbot)
+    own = sorted(np.array(numbers)[found.labels == 1].tolist())
+    assert dock.selections.items["classes"].numbers.tolist() == own
+    assert dock.selections.items["classes"].how == "classes 1 of 3"
+    # Not chosen, not there, of another run: what is shown stays.
+    for folder, sentence in (
+        ("", f"'classes' has {len(own)} events"),
+        (str(tmp_path), "has no classes: there is no classes.h5"),
+        (str(of_another_run(found, tmp_path)), "other.cxi, and the run shown is"),
+    ):
+        chosen.append(folder)
+        press(dock, "open_classes", qtbot)
+        assert sentence in message(dock)
+        assert dock.classes.numbers.tolist() == numbers
+    # What was found and not written goes only when that is wanted.
+    few_classes(dock)
+    press(dock, "find_classes", qtbot)
+    chosen.append(str(tmp_path / "em"))
+    monkeypatch.setattr(QMessageBox, "question", answer(QMessageBox.StandardButton.No))
+    press(dock, "open_classes", qtbot)
+    assert len(dock.classes.numbers) == N
+    monkeypatch.setattr(QMessageBox, "question", answer(QMessageBox.StandardButton.Yes))
+    press(dock, "open_classes", qtbot)
+    assert dock.classes.numbers.tolist() == numbers
+    # Of events that are not in the run none is shown or chosen.
+    events = (tmp_path / "em" / "events.lst").read_text()
+    (tmp_path / "em" / "events.lst").write_text(events.replace("//12\n", "//99\n"))
+    press(dock, "open_classes", qtbot)
+    assert "1 of the 8 events are not in this run" in message(dock)
+    dock.classes.gallery.select([0, 1, 2])
+    press(dock, "keep_classes", qtbot)
+    assert dock.selections.items["classes 2"].numbers.tolist() == sorted(numbers[1:])
+
+
+def of_another_run(found, folder):
+    """The same classes, of events of a file that is not open."""
+    names = [EventId(str(folder / "other.cxi"), event.event) for event in found.events]
+    write_classes(replace(found, events=names), folder / "other")
+    return folder / "other"
 
 
 def test_work_is_cancelled(dock, qtbot, monkeypatch):

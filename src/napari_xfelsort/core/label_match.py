@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,7 +49,11 @@ def match_labels(latest: Mapping[EventKey, LabelEntry], stack: EventStack) -> Al
         nothing: list[None] = [None] * len(stack)
         return Alignment([*nothing], [], [], [*nothing])
     keys = stack_keys(stack)
-    renamed, warnings = _recognise({file for file, _ in latest}, {file for file, _ in keys})
+    renamed = recognised_files({file for file, _ in latest}, {file for file, _ in keys})
+    warnings = [
+        f"Labels of {file} are taken for {hit}, by the name alone."
+        for file, hit in renamed.items()
+    ]
     by_key = latest
     if renamed:
         in_time = sorted(latest.items(), key=lambda item: item[1].time)
@@ -88,7 +92,7 @@ def stack_keys(stack: EventStack) -> list[EventKey]:
     return keys
 
 
-def _recognise(wanted: set[str], files: set[str]) -> tuple[dict[str, str], list[str]]:
+def recognised_files(wanted: Collection[str], files: Collection[str]) -> dict[str, str]:
     """Files of the stack meant by paths that lead nowhere (any more).
 
     A relative path must be the end of just one path of the stack. Of an absolute path, as
@@ -99,8 +103,7 @@ def _recognise(wanted: set[str], files: set[str]) -> tuple[dict[str, str], list[
     for file in files:
         by_name.setdefault(os.path.basename(file), []).append(file)
     renamed: dict[str, str] = {}
-    warnings = []
-    for file in sorted(wanted - files):
+    for file in sorted(set(wanted) - set(files)):
         end = file
         if os.path.isabs(file):
             if os.path.lexists(file):
@@ -109,5 +112,4 @@ def _recognise(wanted: set[str], files: set[str]) -> tuple[dict[str, str], list[
         hits = [f for f in by_name.get(os.path.basename(file), []) if f.endswith(os.sep + end)]
         if len(hits) == 1:
             renamed[file] = hits[0]
-            warnings.append(f"Labels of {file} are taken for {hits[0]}, by the name alone.")
-    return renamed, warnings
+    return renamed

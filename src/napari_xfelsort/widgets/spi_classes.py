@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QMessageBox, QVBoxLayout, QWidget
 
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.profiles.table import EventNames
 from napari_xfelsort.core.spi.em_classes import EmClasses, classes_of
 from napari_xfelsort.core.spi.em_counts import read_counts
 from napari_xfelsort.core.spi.em_files import DATA, write_classes
+from napari_xfelsort.core.spi.em_opening import OpenedClasses, open_classes
 from napari_xfelsort.core.spi.em_settings import EmSettings
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.dock import Message, PathField, button, row
@@ -43,6 +44,11 @@ def writing(
     return f"{len(written)} files are in {folder}."
 
 
+def opening(folder: str, stack: EventStack, report: Report) -> OpenedClasses:
+    """Work: classes that were written."""
+    return open_classes(folder, stack)
+
+
 class ClassesTab(SpiTab):
     """Puts events into classes, and keeps those of chosen classes.
 
@@ -51,7 +57,8 @@ class ClassesTab(SpiTab):
     found : EmClasses or None
         The classes.
     numbers : ndarray of int
-        Which events of the run they are of.
+        Which events of the run they are of; -1 where an event of classes that were opened is
+        not in it.
     """
 
     #: The averages are there.
@@ -60,6 +67,7 @@ class ClassesTab(SpiTab):
     def __init__(self, selections: Selections) -> None:
         super().__init__(selections)
         self.found: EmClasses | None = None
+        self._on_disk = False
         self.numbers: Numbers = np.zeros(0, np.int64)
         self._build()
         self.forget()
@@ -74,6 +82,7 @@ class ClassesTab(SpiTab):
     def set_busy(self, busy: bool) -> None:
         """Classes are made once at a time."""
         self.find_button.setEnabled(not busy and self.stack is not None)
+        self.open_button.setEnabled(not busy and self.stack is not None)
         self.write_button.setEnabled(not busy)
 
     def find(self) -> None:
@@ -96,11 +105,7 @@ class ClassesTab(SpiTab):
     def _take(self, stack: EventStack, numbers: Numbers, found: EmClasses) -> None:
         if stack is not self.stack:
             return  # another run was chosen meanwhile
-        self.gallery.forget()
-        self.found, self.numbers = found, numbers
-        self.results.setVisible(True)
-        self._show()
-        self.ready.emit()
+        self._show_found(found, numbers, on_disk=False)
         if found.problems:
             why = next(iter(found.problems.values()))
             self.told.emit(f"{len(found.problems)} events could not be read: {why}", False)
@@ -110,6 +115,50 @@ class ClassesTab(SpiTab):
                 "allow more under More.",
                 False,
             )
+
+    def _show_found(self, found: EmClasses, numbers: Numbers, on_disk: bool) -> None:
+        self.gallery.forget()
+        self.found, self.numbers, self._on_disk = found, numbers, on_disk
+        self.results.setVisible(True)
+        self._show()
+        self.ready.emit()
+
+    # --- classes that were written ------------------------------------------------------
+
+    def open(self) -> None:
+        """Ask for a folder of classes and open it."""
+        if self.stack is None or not self._may_forget():
+            return
+        start = self.folder.path() or os.path.dirname(self.stack.sources[0].path)
+        folder = QFileDialog.getExistingDirectory(self, "Open classes", start)
+        if not folder:
+            return
+        job = Job("opening classes", functools.partial(opening, folder, self.stack))
+        job.succeeded.connect(functools.partial(self._take_opened, self.stack))
+        self.job_wanted.emit(job, "Opening classes…")
+
+    def _may_forget(self) -> bool:
+        """Ask before classes go that are in no folder: they took a while."""
+        if self.found is None or self._on_disk:
+            return True
+        answer = QMessageBox.question(
+            self,
+            "Forget the classes?",
+            "The classes shown were not written. Open others instead of them?",
+            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
+            QMessageBox.StandardButton.No,
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _take_opened(self, stack: EventStack, opened: OpenedClasses) -> None:
+        if stack is not self.stack:
+            return
+        self._show_found(opened.found, opened.numbers, on_disk=True)
+        self.gallery.select(opened.kept)
+        self.folder.set_paths(str(opened.folder))
+        found = opened.found
+        text = f"{int((found.counts > 0).sum())} classes of {len(found.events)} events are open."
+        self.told.emit(" ".join([text, *opened.notes]), not opened.notes)
 
     # --- what is kept -------------------------------------------------------------------
 
@@ -141,7 +190,8 @@ class ClassesTab(SpiTab):
             self.browsed.emit(np.sort(self._numbers(self.found.labels == k)))
 
     def _numbers(self, chosen: Any) -> Numbers:
-        return self.numbers[np.flatnonzero(chosen)]
+        numbers = self.numbers[np.flatnonzero(chosen)]
+        return numbers[numbers >= 0]
 
     @property
     def _how(self) -> str:
@@ -193,10 +243,11 @@ class ClassesTab(SpiTab):
                 return
         work = functools.partial(writing, self.found, folder, self.gallery.classes, overwrite)
         job = Job("writing classes", work)
-        job.succeeded.connect(self._written)
+        job.succeeded.connect(functools.partial(self._written, self.found))
         self.job_wanted.emit(job, "Writing…")
 
-    def _written(self, sentence: str) -> None:
+    def _written(self, found: EmClasses, sentence: str) -> None:
+        self._on_disk = self._on_disk or found is self.found
         self.told.emit(sentence, True)
 
     # --- how it looks -------------------------------------------------------------------
@@ -207,12 +258,16 @@ class ClassesTab(SpiTab):
         self.form = SettingsForm(EmSettings, _FIRST)
         tip = "Put the events into classes of patterns that are alike but for rotation"
         self.find_button = button("Find classes", "find_classes", tip, self.find)
+        tip = "Open classes that were written here or by xfelsort spi classes"
+        self.open_button = button("Open…", "open_classes", tip, self.open)
         above = QFormLayout()
         above.setContentsMargins(0, 0, 0, 0)
         above.addRow("Events", self.events)
         self.column.addLayout(above)
-        for widget in (self.form, self.find_button):
-            self.column.addWidget(widget)
+        self.column.addWidget(self.form)
+        line = row(self.find_button, self.open_button)
+        line.setStretch(0, 1)
+        self.column.addLayout(line)
         self.results = self._build_results()
         self.column.addWidget(self.results)
         self.column.addStretch()

@@ -189,6 +189,12 @@ def read_classes(folder: str | os.PathLike[str]) -> EmClasses:
             for each in (found.labels, found.run_labels):
                 if each.dtype.kind != "i" or (n and not -1 <= each.min() <= each.max() < classes):
                     raise UnreadableFileError(f"{path} has classes that are not in it.")
+            known = found.labels >= 0
+            if not found.likelihoods or ((found.run_labels >= 0) != known).any():
+                raise UnreadableFileError(f"{path} has runs that do not fit its classes.")
+            names = ("models", "weights", "probabilities", *_NUMBERS)
+            if any(getattr(found, name).dtype.kind != "f" for name in names):
+                raise UnreadableFileError(f"{path} has words where numbers should be.")
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableFileError(f"{path} cannot be read: {error}.") from error
     return found
