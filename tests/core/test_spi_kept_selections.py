@@ -156,7 +156,7 @@ def test_what_is_no_json_of_ours_leaves_the_list(tmp_path_factory, content):
     assert [each.selection.name for each in found] == ["run mine"]
     assert found[0].selection.positions(stack).tolist() == [2]
     assert len(problems) == 1
-    assert "taken for a list of that name" in problems[0]
+    assert "is called as its list" in problems[0]
 
 
 def test_values_of_a_wrong_kind_are_told(data):

@@ -177,10 +177,10 @@ def test_damage_is_a_sentence(make_dock, run, folder, qtbot):
     again = make_dock()
     assert contents(again) == {paths["two"].stem: [2], "three": [3]}
     assert "binary file" in again.message.text()
-    assert "2 more sentences are under Selections" in again.message.text()
+    assert "(and 2 more: see Selections)" in again.message.text()
     said = problems(again)
     assert "binary file" in said
-    assert "two.json cannot be read" in said
+    assert "two.json is damaged" in said
     assert "8 events, and had 9 when 'three' was made" in said
     # It goes on, and the damaged file stays as it is.
     again.sizes.keep("one", [6])

@@ -81,8 +81,8 @@ class SpiDock(Dock):
         """Say how many selections were made before, and what is wrong with some."""
         problems = self.selections.problems
         if problems:
-            more = f" {len(problems) - 1} more sentences are under Selections."
-            self.message.tell_error(problems[0] + (more if problems[1:] else ""))
+            more = f" (and {len(problems) - 1} more: see Selections)" if problems[1:] else ""
+            self.message.tell_error(problems[0] + more)
         elif n:
             are = "1 selection of this run is" if n == 1 else f"{n} selections of this run are"
             self.message.tell(f"{are} here again; see Selections.")

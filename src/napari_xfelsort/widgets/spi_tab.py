@@ -65,9 +65,8 @@ class Selections(QObject):
     @property
     def folder(self) -> str:
         """Where those of the run shown are kept; empty when none is."""
-        here = {} if self._folders is None else self._folders.files
         for chosen in reversed(self.items.values()):
-            if chosen.kept is not None and any(file in here for file in chosen.kept.run):
+            if chosen.kept is not None and len(chosen.numbers):
                 return str(chosen.kept.path.parent)
         return ""
 

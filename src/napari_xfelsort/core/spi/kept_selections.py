@@ -323,12 +323,16 @@ def _read_about(path: Path, problems: list[str]) -> _About | None:
         if not about.is_file() or about.stat().st_size > _MOST_BYTES:
             raise UnreadableFileError("it is no file, or too large")
         return _parsed(path, json.loads(about.read_bytes()))
-    except (OSError, ValueError, RecursionError, UnreadableFileError) as error:
-        problems.append(
-            f"{about} cannot be read ({error}), so that {path.name} is taken for a list "
-            "of that name."
-        )
-        return None
+    except UnreadableFileError as error:
+        why = str(error)
+    except OSError as error:
+        why = str(error.strerror)
+    except (ValueError, RecursionError):
+        why = "it is no JSON"
+    problems.append(
+        f"{about.name} is damaged ({why}), so that the selection is called as its list."
+    )
+    return None
 
 
 def _parsed(path: Path, about: Any) -> _About:
