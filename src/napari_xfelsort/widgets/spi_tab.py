@@ -51,6 +51,7 @@ class Selections(QObject):
         self.items: dict[str, Chosen] = {}
         self._stack: EventStack | None = None
         self._folders: SelectionFolders | None = None
+        self._places: Mapping[Key, int] | None = None
         self._unread: list[str] = []
         self._not_kept: dict[str, str] = {}
 
@@ -77,10 +78,10 @@ class Selections(QObject):
         self._folders = None if stack is None else SelectionFolders(stack)
         if self._folders is None or self._folders.files != before:
             self._unread = []
-        places = {} if stack is None else event_places(stack)
+        self._places = None
         for name, chosen in self.items.items():
-            self.items[name] = chosen._replace(numbers=self._numbers(chosen.selection, places))
-        restored = self._read(places)
+            self.items[name] = chosen._replace(numbers=self._numbers(chosen.selection))
+        restored = self._read()
         for name, chosen in list(self.items.items()):
             # Read from lists before a run was open, or refused by a disk that was full.
             if chosen.kept is None and (len(chosen.numbers) or name not in self._not_kept):
@@ -90,9 +91,8 @@ class Selections(QObject):
 
     def add(self, selection: Selection, how: str = "") -> str:
         """Keep a selection; returns its name, with a number when the name is taken."""
-        places = {} if self._stack is None else event_places(self._stack)
-        self._read(places)  # another window may have made some meanwhile
-        name = self._put(Chosen(selection, self._numbers(selection, places), how))
+        self._read()  # another window may have made some meanwhile
+        name = self._put(Chosen(selection, self._numbers(selection), how))
         self._keep(name)
         self.changed.emit()
         return name
@@ -151,7 +151,7 @@ class Selections(QObject):
         else:
             self.items[name] = chosen._replace(kept=kept)
 
-    def _read(self, places: Mapping[Key, int]) -> int:
+    def _read(self) -> int:
         """Put those that are on disk and not known yet beside the others."""
         if self._folders is None:
             return 0
@@ -159,14 +159,16 @@ class Selections(QObject):
         found = self._folders.read(known)
         self._unread += found.problems
         for kept in found.kept:
-            numbers = self._numbers(kept.selection, places)
+            numbers = self._numbers(kept.selection)
             self._put(Chosen(kept.selection, numbers, kept.how, kept))
         return len(found.kept)
 
-    def _numbers(self, selection: Selection, places: Mapping[Key, int]) -> Numbers:
+    def _numbers(self, selection: Selection) -> Numbers:
         if self._stack is None:
             return np.zeros(0, np.int64)
-        return np.sort(selection.positions(self._stack, places))
+        if self._places is None:
+            self._places = event_places(self._stack)
+        return np.sort(selection.positions(self._stack, self._places))
 
 
 class EventsBox(QComboBox):

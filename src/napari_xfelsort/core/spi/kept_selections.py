@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -148,32 +149,10 @@ class SelectionFolders:
         """
         found: list[KeptSelection] = []
         problems: list[str] = []
-        places: dict[Key, int] = {}
         for folder in self.folders:
             for path in _lists(folder, problems):
-                if path in known:
-                    continue
-                about = _read_about(path, problems)
-                if about is not None and not self._is_of(about.run):
-                    continue
-                try:
-                    read = _read_events(path)
-                except XfelsortError as error:
-                    problems.append(f"A selection cannot be read: {error}")
-                    continue
-                if not places:
-                    places = event_places(self.stack)
-                kept = self._named(read, places)
-                if about is None:
-                    if any(key in places for key in kept.keys):
-                        found.append(KeptSelection(kept.renamed(path.stem), path))
-                    continue
-                if about.events != len(kept):
-                    problems.append(
-                        f"{path} has {len(kept)} of the {about.events} events that were written "
-                        "into it: it was changed since."
-                    )
-                found.append(replace(about.kept, selection=kept.renamed(about.name)))
+                if path not in known:
+                    found += self._read(path, problems)
         problems += self._changed(found)
         found.sort(key=lambda kept: (kept.made, kept.path.name))
         return ReadSelections(found, problems)
@@ -185,13 +164,36 @@ class SelectionFolders:
             folder(file) in files for file in own
         )
 
-    def _named(self, selection: Selection, places: Mapping[Key, int]) -> Selection:
-        """The same with the names that events have in the run."""
-        named = (
-            self.stack.event_id(places[key]) if key in places else event
-            for key, event in selection.keys.items()
-        )
-        return Selection(selection.name, tuple(named))
+    def _read(self, path: Path, problems: list[str]) -> Iterator[KeptSelection]:
+        """The selection of a list, if it is of this run."""
+        about = _read_about(path, problems)
+        if about is not None and not self._is_of(about.run):
+            return
+        try:
+            read = _read_events(path, self._names)
+        except XfelsortError as error:
+            problems.append(f"A selection cannot be read: {error}")
+            return
+        if about is None:
+            if any(key in self._places for key in read.keys):
+                yield KeptSelection(read, path)
+            return
+        if about.events != len(read):
+            problems.append(
+                f"{path} has {len(read)} of the {about.events} events that were written into "
+                "it: it was changed since."
+            )
+        yield replace(about.kept, selection=read.renamed(about.name))
+
+    @cached_property
+    def _places(self) -> dict[Key, int]:
+        return event_places(self.stack)
+
+    @cached_property
+    def _names(self) -> dict[str, EventId]:
+        """An event of each file, by where the file is: they tell how the run names it."""
+        events = (self.stack.event_id(first) for _, n, first in self.stack.files() if n)
+        return {os.path.realpath(event.place or event.file): event for event in events}
 
     def _changed(self, found: list[KeptSelection]) -> Iterator[str]:
         """A sentence for each file that has other events than when selections were made."""
@@ -392,13 +394,17 @@ def _told_from(folder: Path, selection: Selection) -> Iterator[EventId]:
         yield EventId(names[place], event.event)
 
 
-def _read_events(path: Path) -> Selection:
-    names: dict[str, str] = {}
+def _read_events(path: Path, names: Mapping[str, EventId]) -> Selection:
+    """The events of a list, those of the run as it names them."""
+    files: dict[str, tuple[str, str]] = {}
     events = []
     for _, event in read_list(path):
-        if event.file not in names:
-            names[event.file] = _found(event.file, path.parent)
-        events.append(EventId(names[event.file], event.event))
+        if event.file not in files:
+            file = _found(event.file, path.parent)
+            named = names.get(os.path.realpath(file), EventId(file))
+            files[event.file] = (named.file, named.place)
+        file, place = files[event.file]
+        events.append(EventId(file, event.event, place))
     return Selection(path.stem, tuple(events))
 
 
