@@ -280,12 +280,51 @@ def test_what_was_half_written_is_taken_back(data, home, monkeypatch):
     def full(path, text):
         raise OutputError(f"{path} cannot be written: No space left on device.")
 
-    monkeypatch.setattr(kept_selections, "write_text_atomic", full)
-    with pytest.raises(OutputError, match="No space left"):
-        SelectionFolders(stack).keep(picked(stack, "x", 1))
-    assert os.listdir(data.parent / FOLDER) == os.listdir(home) == []
+    for writes in ("write_list", "write_text_atomic"):
+        with monkeypatch.context() as patched:
+            patched.setattr(kept_selections, writes, full)
+            with pytest.raises(OutputError, match="No space left"):
+                SelectionFolders(stack).keep(picked(stack, "x", 1))
+        assert os.listdir(data.parent / FOLDER) == os.listdir(home) == []
     with pytest.raises(OutputError, match="line end"):
         SelectionFolders(stack).keep(Selection("x", (EventId("a\nb", "//1"),)))
+
+
+def test_a_list_is_never_there_without_what_is_known_of_it(data, monkeypatch):
+    stack = open_stack(str(data))
+    folders, other = SelectionFolders(stack), SelectionFolders(stack)
+    seen = []
+    write = kept_selections.write_list
+
+    def watched(path, events):
+        seen.append(other.read())
+        if len(seen) == 1:  # another window is a moment faster
+            write(path, [EventId("../run1.cxi", "//5")])
+        write(path, events)
+        seen.append(other.read())
+
+    monkeypatch.setattr(kept_selections, "write_list", watched)
+    kept = folders.keep(picked(stack, "x", 1))
+    assert kept.path.name == "run1 x 2.lst"
+    assert all(problems == [] for _, problems in seen)
+    # What the faster one wrote, then its and ours.
+    assert [len(found) for found, _ in seen] == [0, 1, 2]
+    assert seen[-1].kept[-1].selection.name == "x"
+
+
+def test_lists_of_other_runs_are_looked_at_once(data, monkeypatch):
+    other = open_stack(str(write_run(data.with_name("run2.cxi"))))
+    for name in ("a", "b", "c"):
+        SelectionFolders(other).keep(picked(other, name, 1))
+    asked = []
+    read = kept_selections._read_about
+    monkeypatch.setattr(
+        kept_selections, "_read_about", lambda *each: asked.append(each) or read(*each)
+    )
+    folders = SelectionFolders(open_stack(str(data)))
+    for _ in range(3):
+        assert folders.read() == ([], [])
+    assert len(asked) == 3
 
 
 def test_a_folder_that_cannot_be_read_is_told(data, monkeypatch):

@@ -59,9 +59,8 @@ class Selections(QObject):
     def problems(self) -> list[str]:
         """What could not be kept, then what could not be read."""
         here = {name: why for name, why in self._not_kept.items() if name in self.items}
-        return [f"{name!r} is not kept on disk: {why}" for name, why in here.items()] + [
-            *dict.fromkeys(self._unread)
-        ]
+        told = [f"{name!r} is not kept on disk: {why}" for name, why in here.items()]
+        return told + self._unread
 
     @property
     def folder(self) -> str:
@@ -73,11 +72,14 @@ class Selections(QObject):
 
     def use(self, stack: EventStack | None) -> int:
         """Find the events of all in another run, and read what is kept of it; says how many."""
-        before = None if self._folders is None else self._folders.files
+        before, self._folders = self._folders, None
         self._stack = stack
-        self._folders = None if stack is None else SelectionFolders(stack)
-        if self._folders is None or self._folders.files != before:
+        if stack is not None:
+            self._folders = SelectionFolders(stack)
+        if self._folders is None or before is None or self._folders.files != before.files:
             self._unread = []
+        else:  # the same run with another mask or geometry
+            self._folders.elsewhere = before.elsewhere
         self._places = None
         for name, chosen in self.items.items():
             self.items[name] = chosen._replace(numbers=self._numbers(chosen.selection))
@@ -157,7 +159,7 @@ class Selections(QObject):
             return 0
         known = {chosen.kept.path for chosen in self.items.values() if chosen.kept is not None}
         found = self._folders.read(known)
-        self._unread += found.problems
+        self._unread = [*dict.fromkeys([*self._unread, *found.problems])]
         for kept in found.kept:
             numbers = self._numbers(kept.selection)
             self._put(Chosen(kept.selection, numbers, kept.how, kept))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from napari_xfelsort.core.spi.comparing import SelectionComparison, compare_selections
 from napari_xfelsort.core.spi.em_classes import EmClasses, find_classes
+from napari_xfelsort.core.spi.em_opening import OpenedClasses, open_classes
 from napari_xfelsort.core.spi.em_settings import EmSettings
 from napari_xfelsort.core.spi.hand_over import HandOver, HandOverSettings, hand_over
+from napari_xfelsort.core.spi.kept_selections import KeptSelection, SelectionFolders
 from napari_xfelsort.core.spi.psd import (
     Contrast,
     Psd,
@@ -25,11 +27,14 @@ __all__ = [
     "EmSettings",
     "HandOver",
     "HandOverSettings",
+    "KeptSelection",
+    "OpenedClasses",
     "Psd",
     "PsdReader",
     "QRings",
     "Selection",
     "SelectionComparison",
+    "SelectionFolders",
     "SizeSettings",
     "SizeTable",
     "Sizer",
@@ -41,5 +46,6 @@ __all__ = [
     "find_sizes",
     "hand_over",
     "iou_table",
+    "open_classes",
     "overlap",
 ]

@@ -96,6 +96,8 @@ class SelectionFolders:
         chosen = folders_of(stack) if folders is None else folders
         self.folders = [Path(os.path.abspath(folder)) for folder in chosen]
         self.files = files_of(stack)
+        #: Lists of other runs, which are not looked at again.
+        self.elsewhere: set[Path] = set()
 
     def keep(self, selection: Selection, how: str = "") -> KeptSelection:
         """Write a selection; nothing that is there is ever replaced.
@@ -124,16 +126,10 @@ class SelectionFolders:
 
     def _keep_in(self, folder: Path, selection: Selection, how: str) -> KeptSelection:
         make_folder(folder)
-        path = _write_new(folder, file_stem(f"{self._run_name} {selection.name}"), selection)
         now = datetime.now(UTC).isoformat(timespec="microseconds")
-        kept = KeptSelection(selection, path, how, now, login_name(), self.files)
-        try:
-            write_text_atomic(_about_path(path), _about_text(kept))
-        except OutputError:
-            with suppress(OSError):
-                path.unlink()  # ours, of a moment ago
-            raise
-        return kept
+        stem = file_stem(f"{self._run_name} {selection.name}")
+        kept = KeptSelection(selection, folder, how, now, login_name(), self.files)
+        return replace(kept, path=_write_new(folder, stem, kept))
 
     @property
     def _run_name(self) -> str:
@@ -151,7 +147,7 @@ class SelectionFolders:
         problems: list[str] = []
         for folder in self.folders:
             for path in _lists(folder, problems):
-                if path not in known:
+                if path not in known and path not in self.elsewhere:
                     found += self._read(path, problems)
         problems += self._changed(found)
         found.sort(key=lambda kept: (kept.made, kept.path.name))
@@ -168,6 +164,7 @@ class SelectionFolders:
         """The selection of a list, if it is of this run."""
         about = _read_about(path, problems)
         if about is not None and not self._is_of(about.run):
+            self.elsewhere.add(path)
             return
         try:
             read = _read_events(path, self._names)
@@ -301,8 +298,8 @@ def _about_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _about_text(kept: KeptSelection) -> str:
-    folder = Path(os.path.realpath(kept.path.parent))
+def _about_text(kept: KeptSelection, folder: Path) -> str:
+    folder = Path(os.path.realpath(folder))
     about = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -369,18 +366,32 @@ def _lists(folder: Path, problems: list[str]) -> list[Path]:
     return [folder / n for n in names if n.endswith(".lst") and not n.startswith(".")]
 
 
-def _write_new(folder: Path, stem: str, selection: Selection) -> Path:
-    """Write a list under the first free name; a file of another window stays."""
-    events = list(_told_from(folder, selection))
+def _write_new(folder: Path, stem: str, kept: KeptSelection) -> Path:
+    """Write a selection under the first free name; files of another window stay.
+
+    It is there as soon as its list is: nobody reads one without what is known of it.
+    """
+    events, text = list(_told_from(folder, kept.selection)), _about_text(kept, folder)
     for number in itertools.count(1):
         path = folder / (f"{stem} {number}.lst" if number > 1 else f"{stem}.lst")
+        about = _about_path(path)
+        if os.path.lexists(path):
+            continue
         try:
-            if not os.path.lexists(_about_path(path)):
-                write_list(path, events)
-                return path
+            write_text_atomic(about, text)
         except OutputError:
+            if os.path.lexists(about):
+                continue
+            raise
+        try:
+            write_list(path, events)
+        except OutputError:
+            with suppress(OSError):
+                about.unlink()  # ours, of a moment ago
             if not os.path.lexists(path):
                 raise
+        else:
+            return path
     raise AssertionError("numbers do not end")
 
 
