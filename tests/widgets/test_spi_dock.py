@@ -244,6 +244,11 @@ def test_classes_are_found_and_kept(dock, run, particles, qtbot, tmp_path, monke
     assert dock.selections.items["all, classes"].numbers.tolist() == less.tolist()
     gallery.opened.emit(there[0])
     assert run.current in own
+    last = numbers[expected.labels == there[-1]]
+    dock.selections.add_events("of one", [last[0], 13])
+    source.setCurrentIndex(source.findData("of one"))
+    press(dock, "voted_classes", qtbot)
+    assert gallery.classes == [there[-1]]
     press(dock, "round_classes", qtbot)
     assert gallery.classes == expected.round_classes()
     # Files; never over others unless that is wanted.

@@ -184,6 +184,12 @@ class ClassesTab(SpiTab):
         if self.found is not None:
             self.gallery.select(self.found.round_classes())
 
+    def _pick_voted(self) -> None:
+        """Choose the classes that the selection below has something of."""
+        whole = self.events_of(self.of)
+        if self.found is not None and whole is not None:
+            self.gallery.select(self.found.voted(np.isin(self.numbers, whole)))
+
     def _look_at(self, k: int) -> None:
         """Show the next event of one class."""
         if self.found is not None:
@@ -313,7 +319,9 @@ class ClassesTab(SpiTab):
         tip = "Write lists of all classes, tables and averages into the folder"
         self.write_button = button("Write", "write_classes", tip, self._write)
         column.addLayout(row(keep, sure, browse))
-        for line in (row(less, self.of), row(self.folder, self.write_button)):
+        tip = "Choose the classes of whose events this selection has a tenth, or more"
+        voted = button("Voted ones", "voted_classes", tip, self._pick_voted)
+        for line in (row(voted, less, self.of), row(self.folder, self.write_button)):
             column.addLayout(line)
         line.setStretch(0, 1)
         return part
