@@ -24,11 +24,13 @@ from napari_xfelsort.cli_support import (
     say,
     tell_problems,
 )
+from napari_xfelsort.core.cascade import CascadeSettings, with_first
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.sorting.clusters import MPI, SLURM, ClusterSettings, join_mpi
 from napari_xfelsort.core.sorting.options import SortSettings, WatchSettings
 
 if TYPE_CHECKING:
+    from napari_xfelsort.core.cascade import Cascade
     from napari_xfelsort.core.model import Model
     from napari_xfelsort.core.sorting import SortProgress, WatchProgress
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 @guarded("Stopped. What was sorted is kept; the same command resumes.")
 @settings_options(WatchSettings, "watching", panel="Watching")
 @settings_options(ClusterSettings, "cluster", ("kind", "queue"), panel="Workers from SLURM")
+@settings_options(CascadeSettings, "limits", panel="Two models")
 @settings_options(SortSettings)
 def sort(
     paths: Annotated[
@@ -47,6 +50,15 @@ def sort(
     settings: SortSettings,
     cluster: ClusterSettings,
     watching: WatchSettings,
+    limits: CascadeSettings,
+    first: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Quick model that decides first; --model decides what it leaves open.",
+            rich_help_panel="Two models",
+        ),
+    ] = None,
     geometry: GeometryOption = None,
     dataset: DatasetOption = None,
     mask: MaskOption = None,
@@ -94,7 +106,8 @@ def sort(
     from napari_xfelsort.core.sorting import sort as sort_stack
     from napari_xfelsort.readers import open_stack
 
-    chosen = load_model(model)
+    quick = None if first is None else load_model(first)
+    chosen = with_first(load_model(model), quick, **limits.to_dict())
     if watch:
         return _watch(
             paths,
@@ -143,7 +156,7 @@ def _cluster(mpi: bool, queue: str | None, given: ClusterSettings) -> ClusterSet
     return ClusterSettings(kind=MPI) if mpi else None
 
 
-def _watch(paths: list[str], model: Model, out: Path, **options: Any) -> Status:
+def _watch(paths: list[str], model: Model | Cascade, out: Path, **options: Any) -> Status:
     from napari_xfelsort.readers.watching import watch
 
     tell = WatchLines()

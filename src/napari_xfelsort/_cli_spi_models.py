@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_xfelsort.cli_options import DatasetOption, GeometryOption, MaskOption
+from napari_xfelsort.cli_options import (
+    DatasetOption,
+    GeometryOption,
+    MaskOption,
+    settings_options,
+)
 from napari_xfelsort.cli_progress import progress
 from napari_xfelsort.cli_support import Status, facts, guarded, refuse_existing, say, tell_problems
+from napari_xfelsort.core.cascade import CascadeSettings
 
 if TYPE_CHECKING:
     from napari_xfelsort.core.model import Model
@@ -186,6 +192,7 @@ def _labels(folder: Path, stack: EventStack, positive: str) -> list[bool | None]
 
 
 @guarded()
+@settings_options(CascadeSettings, "limits", panel="Two models")
 def cascade(
     first: Annotated[Path, typer.Argument(metavar="FIRST", help="Quick model, for all events.")],
     second: Annotated[
@@ -193,16 +200,10 @@ def cascade(
     ],
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Data files or lists.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Table (CSV) of decisions to write.")],
+    limits: CascadeSettings,
     chosen: Annotated[
         Path | None, typer.Option("--list", help="List to write: events decided positive.")
     ] = None,
-    loss: Annotated[
-        float, typer.Option(help="Share of positive events that the first model may lose.")
-    ] = 0.01,
-    precision: Annotated[
-        float,
-        typer.Option(help="Precision of what it may take by itself; above 1 it takes none."),
-    ] = 0.99,
     geometry: GeometryOption = None,
     dataset: DatasetOption = None,
     mask: MaskOption = None,
@@ -213,16 +214,17 @@ def cascade(
     """Decide with a quick model first and another for what is left open.
 
     Between which probabilities that is follows from the events that tested the first model.
+    ``xfelsort sort --first`` does the same in parallel and resumes, for long runs.
     """
+    from napari_xfelsort.core.cascade import Cascade
     from napari_xfelsort.core.lists import write_list
     from napari_xfelsort.core.model import load_model
-    from napari_xfelsort.core.spi.cascade import Cascade
     from napari_xfelsort.readers import open_stack
 
     for path in (out, chosen):
         if path is not None:
             refuse_existing(path, overwrite)
-    made = Cascade.of_models(load_model(first), load_model(second), loss, precision)
+    made = Cascade.of_models(load_model(first), load_model(second), **limits.to_dict())
     stack = open_stack(paths, geometry=geometry, mask=mask, dataset=dataset)
     tell_problems(stack.problems)
     with progress("Deciding") as report:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_xfelsort.core.cascade import Band, Cascade
 from napari_xfelsort.core.decisions import FAILED, UNSURE, Decisions
 from napari_xfelsort.core.errors import UnreadableFileError
 from napari_xfelsort.core.source import ArraySource
@@ -64,6 +65,29 @@ class MeanModel:
                 chosen[k] = CLASSES[p < 0.5]
         ids = [block.source.event_id(i) for i in block.indices.tolist()]
         return Decisions(ids, CLASSES, chosen, probabilities, flags)
+
+
+class SquareModel(MeanModel):
+    """The probability of good is the square of the mean; the classes are the other way round."""
+
+    class_names = CLASSES[::-1]
+
+    def predict_block(self, stack: EventStack, block: Any) -> Decisions:
+        made = super().predict_block(stack, block)
+        p = made.probabilities[:, 0] ** 2
+        chosen = np.where(p < 0.5, "bad", "good")
+        chosen = np.where(made.chosen == FAILED, FAILED, chosen)
+        columns = np.column_stack([1 - p, p])
+        return Decisions(made.event_ids, self.class_names, chosen, columns, made.flags)
+
+
+#: Means from which on, and below which, the first model of `pair` asks no other.
+BAND = Band(0.3, 0.7, 0.0, 0.1, 0.4, 50)
+
+
+def pair(seconds: float = 0.0, first: str = "quick", second: str = "slow") -> Cascade:
+    """A cascade of two models that decide otherwise."""
+    return Cascade(MeanModel(seconds, first), SquareModel(seconds, second), BAND)  # type: ignore[arg-type]
 
 
 class HeldModel(MeanModel):

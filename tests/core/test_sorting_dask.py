@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from sorting_cases import MeanModel, Source, WindowModel, means, results, stack_of
+from sorting_cases import MeanModel, Source, WindowModel, means, pair, results, stack_of
 
 import napari_xfelsort as xs
 from napari_xfelsort.core.decisions import Decisions
@@ -189,7 +189,7 @@ SCRIPT = """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path.insert(0, {here!r})
     from pathlib import Path
-    from sorting_cases import HeldModel, MeanModel, Source, means, stack_of
+    from sorting_cases import HeldModel, MeanModel, Source, means, pair, stack_of
     from napari_xfelsort.core.sorting import sort, tables
 
     tables.CHECKPOINT_SECONDS = 0.1
@@ -240,6 +240,21 @@ def test_after_kill_9_the_same_call_gives_the_same_bytes(tmp_path, undisturbed, 
     summary = sort(stack_of(*sources()), MeanModel(), out, workers=0, **BLOCK)
     assert summary.events == 300
     assert results(out) == undisturbed
+
+
+@pytest.mark.parametrize(("seed", "workers"), [(6, 2), (7, 1)])
+def test_two_models_give_the_same_bytes_after_kill_9(tmp_path, seed, workers):
+    chance = random.Random(seed)
+    sort(stack_of(*sources()), pair(), tmp_path / "undisturbed", workers=0, **BLOCK)
+    out = tmp_path / "out"
+    with started(out, "pair(0.002)", workers) as process:
+        wait_for_events(process, chance.randrange(20, 250))
+        process.kill()
+        process.communicate()
+    summary = sort(stack_of(*sources()), pair(), out, workers=workers, **BLOCK)
+    assert summary.events == 300
+    assert summary.by_second
+    assert results(out) == results(tmp_path / "undisturbed")
 
 
 def test_ctrl_c_stops_quietly_and_ends_the_workers(tmp_path, undisturbed):

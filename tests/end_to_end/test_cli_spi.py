@@ -161,3 +161,23 @@ def test_a_threshold_is_found_anew_and_models_follow_one_another(cli):
     assert len(rows) == 40
     singles = [row["event"] for row in rows if row["class"] == "single"]
     assert len(Path("c.lst").read_text().splitlines()) == len(singles)
+    # The parallel sorter decides the same, and names who did.
+    pair = (*new, "-m", "n.xfelmodel", "--first", "m.xfelmodel", "--workers", "0")
+    told = cli("sort", *pair, "-o", "sorted")
+    assert told.exit_code == 0, told.output
+    assert "decided by the second model" in told.stdout
+    assert Path("sorted/single.lst").read_text() == Path("c.lst").read_text()
+    sorted_rows = list(
+        csv.DictReader(Path("sorted/decisions/run0001.cxi.csv").read_text().splitlines())
+    )
+    for key in ("event", "class", "flags"):
+        assert [row[key] for row in sorted_rows] == [row[key] for row in rows]
+    other = cli("sort", *pair, "-o", "sorted", "--loss", "0.4")
+    assert other.exit_code == 1
+    assert "limits of the first model" in " ".join(other.output.split())
+    watched = cli("sort", *pair, "-o", "watched", "--watch", "--idle", "0")
+    assert watched.exit_code == 0, watched.output
+    assert Path("watched/single.lst").read_bytes() == Path("sorted/single.lst").read_bytes()
+    alone = cli("sort", *new, "-m", "n.xfelmodel", "-o", "alone", "--loss", "0.1")
+    assert alone.exit_code == 1
+    assert "first of two models" in alone.output

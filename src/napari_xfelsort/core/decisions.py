@@ -35,7 +35,8 @@ class Decisions:
     probabilities : ndarray of float64, shape (events, classes)
         NaN where there is no decision.
     flags : list of str
-        A sentence on what was unusual about the event, mostly empty.
+        A sentence on what was unusual about the event, mostly empty; begins with the model
+        that decided where there are two.
     """
 
     event_ids: list[EventId]

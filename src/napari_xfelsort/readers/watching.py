@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_xfelsort.core.cascade import Cascade, CascadeSettings, with_first
 from napari_xfelsort.core.errors import UnreadableFileError
 from napari_xfelsort.core.geometry import Geometry
 from napari_xfelsort.core.mask import PixelMask
@@ -35,7 +36,7 @@ Stamp = tuple[int, ...]
 
 def watch(
     paths: Paths,
-    model: Model,
+    model: Model | Cascade,
     out: str | os.PathLike[str],
     geometry: Geometry | str | os.PathLike[str] | None = None,
     mask: PixelMask | NDArray[np.bool_] | str | os.PathLike[str] | None = None,
@@ -50,6 +51,9 @@ def watch(
     settle: float = WatchSettings.settle,
     idle: float | None = None,
     cluster: ClusterSettings | None = None,
+    first: Model | None = None,
+    loss: float = CascadeSettings.loss,
+    precision: float = CascadeSettings.precision,
     **settings: Any,
 ) -> SortSummary:
     """Sort the events of folders, patterns or files, and those that still appear there.
@@ -66,6 +70,8 @@ def watch(
     paths : path or sequence of paths
         Folders, globs, files. No lists of events: they name what is there already.
     model, out, workers, scheduler, overwrite, absolute, cluster, **settings
+        As `sort` has them.
+    first, loss, precision
         As `sort` has them.
     geometry, mask, dataset
         As `open_stack` has them.
@@ -94,6 +100,7 @@ def watch(
         As `sort` does.
     """
     _check_places(paths)
+    model = with_first(model, first, loss, precision)
     return watch_looks(
         Reopener(paths, geometry, mask, dataset),
         model,

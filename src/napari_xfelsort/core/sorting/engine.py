@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from napari_xfelsort.core.cascade import Cascade, CascadeSettings, with_first
 from napari_xfelsort.core.lists import list_line
 from napari_xfelsort.core.sorting.clusters import ClusterSettings
 from napari_xfelsort.core.sorting.folder import (
@@ -38,17 +39,18 @@ from napari_xfelsort.core.stack import EventStack
 if TYPE_CHECKING:
     from napari_xfelsort.core.model import Model
 
-
 #: Seconds of work that a task is to hold: handing one out and taking its results back
 #: takes about twenty milliseconds.
 _TASK_SECONDS = 0.5
 #: Blocks that are handed out together at most.
 _MAX_AT_ONCE = 8
+#: The part of a run's key that changes no table.
+_NAMES = "choice of absolute file names"
 
 
 def sort(
     stack: EventStack,
-    model: Model,
+    model: Model | Cascade,
     out: str | os.PathLike[str],
     workers: int | None = None,
     scheduler: str | None = None,
@@ -56,6 +58,9 @@ def sort(
     absolute: bool = False,
     progress: Callable[[SortProgress], None] | None = None,
     cluster: ClusterSettings | None = None,
+    first: Model | None = None,
+    loss: float = CascadeSettings.loss,
+    precision: float = CascadeSettings.precision,
     **settings: Any,
 ) -> SortSummary:
     """Decide on every event of a stack and write lists, tables, summary and report.
@@ -67,7 +72,7 @@ def sort(
     ----------
     stack : EventStack
         The events.
-    model : Model
+    model : Model or Cascade
         Decides on them.
     out : path
         Folder for the results; made when it is not there.
@@ -86,6 +91,11 @@ def sort(
         sort as Ctrl-C does, and the same call goes on from there.
     cluster : ClusterSettings, optional
         Workers of a batch system or of MPI to use instead.
+    first : Model, optional
+        A quicker model of the same two classes. It decides first, and ``model`` only on
+        what it leaves open; tables say who did.
+    loss, precision : float
+        What the first model may decide by itself; see `CascadeSettings`.
     **settings
         See `SortSettings`.
 
@@ -99,13 +109,14 @@ def sort(
     SettingsError
         If a setting is unknown or out of range.
     ModelError
-        If the model does not suit the frames.
+        If the model does not suit the frames, or the first model not the other.
     OutputError
         If ``out`` holds results of something else, or cannot be written.
     ClusterError
         If workers or scheduler cannot be reached.
     """
     options = SortSettings.from_dict({**settings, "absolute": absolute})
+    model = with_first(model, first, loss, precision)
     with Workers(workers, scheduler, cluster) as team:
         warnings = model.check(stack)
         folder = OutFolder(out)
@@ -149,7 +160,7 @@ class Job:
         As `sort` has them.
     """
 
-    model: Model
+    model: Model | Cascade
     options: SortSettings
     folder: OutFolder
     workers: Workers
@@ -235,7 +246,7 @@ class _Run:
     def _table(self, folder: OutFolder, plan: FilePlan, names: dict[Identity, str]) -> Table:
         name = plan.name
         key = {
-            **{part: self.key[part] for part in ("model", "geometry", "mask")},
+            **{part: value for part, value in self.key.items() if part != _NAMES},
             "file": plan.source.path,
             "dataset": plan.source.dataset,
             "token": plan.source.token,
@@ -369,17 +380,17 @@ class _Run:
         )
 
 
-def run_key(stack: EventStack, model: Model, options: SortSettings) -> dict[str, str]:
+def run_key(stack: EventStack, model: Model | Cascade, options: SortSettings) -> dict[str, str]:
     """What must not change between calls that continue each other, each in words."""
     mask = stack.user_mask
     return {
-        "model": model.digest,
+        **(model.key() if isinstance(model, Cascade) else {"model": model.digest}),
         "geometry": "" if stack.geometry is None else stack.geometry.digest,
         "mask": "" if mask is None else hashlib.sha256(mask.reasons.tobytes()).hexdigest(),
-        "choice of absolute file names": str(options.absolute),
+        _NAMES: str(options.absolute),
     }
 
 
-def event_bytes(stack: EventStack, model: Model) -> int:
+def event_bytes(stack: EventStack, model: Model | Cascade) -> int:
     """Bytes of an event that the model reads."""
     return math.prod(model.pixels.shape) * int(stack.dtype.itemsize)

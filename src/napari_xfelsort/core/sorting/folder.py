@@ -274,7 +274,8 @@ class OutFolder:
         inputs: Sequence[InputName],
         first: Callable[[Identity, int], str],
     ) -> None:
-        different = [name for name in key if old["key"].get(name) != key[name]]
+        names = dict.fromkeys([*key, *old["key"]])
+        different = [name for name in names if old["key"].get(name) != key.get(name)]
         if different:
             raise OtherResultsError(
                 f"{self.path} holds results of another {' and '.join(different)}; choose "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_xfelsort.core.cascade import BY_SECOND, Cascade
 from napari_xfelsort.core.decisions import UNSURE
 from napari_xfelsort.core.errors import Problem, XfelsortError
 from napari_xfelsort.core.lists import list_writer
@@ -75,7 +76,7 @@ class Sorted:
     """
 
     stack: EventStack
-    model: Model
+    model: Model | Cascade
     options: SortSettings
     folder: OutFolder
     plans: list[FilePlan]
@@ -114,7 +115,7 @@ def write_results(done: Sorted) -> SortSummary:
     OutputError
         If one cannot be written.
     """
-    codes = _write_lists(done)
+    codes, by_second = _write_lists(done)
     parts = course(codes, done.model.class_names, done.plans)
     write_course(done.folder.path / HITS, parts, done.hits)
     if done.appearance is not None:
@@ -130,6 +131,7 @@ def write_results(done: Sorted) -> SortSummary:
         done.warnings,
         done.sorted_now,
         time.monotonic() - done.begun,
+        by_second if isinstance(done.model, Cascade) else None,
     )
     summary.write_csv(done.folder.path / SUMMARY)
     if done.options.report:
@@ -141,14 +143,18 @@ def write_results(done: Sorted) -> SortSummary:
 # --- lists ------------------------------------------------------------------------------
 
 
-def _write_lists(done: Sorted) -> NDArray[np.uint8]:
-    """Write the list of each class; the number of the list that each event is in.
+def _write_lists(done: Sorted) -> tuple[NDArray[np.uint8], int]:
+    """Write the list of each class.
 
     Returns
     -------
-    ndarray of uint8, shape (events,)
-        In the order of the stack; 255 for events in none.
+    codes : ndarray of uint8, shape (events,)
+        The number of the list that each event is in, in the order of the stack; 255 for
+        events in none.
+    by_second : int
+        Events that the second of two models decided on.
     """
+    by_second = 0
     numbers = {name: k for k, name in enumerate(done.list_names)}
     in_order = not done.out_of_order
     codes = np.full(len(done.stack), 255, np.uint8)
@@ -162,7 +168,8 @@ def _write_lists(done: Sorted) -> NDArray[np.uint8]:
         for plan, table in zip(done.plans, done.tables, strict=True):
             places = plan.source.places()
             column = np.full(len(plan), 255, np.uint8)
-            for k, (file, event, chosen, *_) in enumerate(read_rows(table.path)):
+            for k, (file, event, chosen, *_, flag) in enumerate(read_rows(table.path)):
+                by_second += flag.startswith(BY_SECOND)
                 number = numbers.get(chosen, 255)
                 column[k] = number
                 if in_order and number < len(lists):
@@ -172,7 +179,7 @@ def _write_lists(done: Sorted) -> NDArray[np.uint8]:
             for position, number in enumerate(codes.tolist()):
                 if number < len(lists):
                     lists[number].write(done.stack.event_id(position))
-    return codes
+    return codes, by_second
 
 
 # --- summary ----------------------------------------------------------------------------
@@ -247,7 +254,7 @@ def _write_report(
         histograms=dict(zip(total.class_names, total.histogram, strict=True)),
         thumbnails=_thumbnails(done, total),
         courses=_courses(done, parts, Course),
-        model=_model_card(done),
+        model=_shown_models(done, summary),
         metrics=done.model.metrics,
         training=done.model.provenance,
         settings={**done.options.to_dict(), **versions()},
@@ -296,8 +303,25 @@ def _position(done: Sorted, starts: NDArray[np.int64], extreme: Extreme) -> int:
     return int(done.plans[k].positions[extreme.row - int(starts[k])])
 
 
-def _model_card(done: Sorted) -> dict[str, Any]:
+def _models(done: Sorted, summary: SortSummary) -> dict[str, dict[str, Any]]:
+    """What decided: the model, or the second of two, the first one and its limits."""
     model = done.model
+    if not isinstance(model, Cascade):
+        return {"model": _model_card(model)}
+    return {
+        "model": _model_card(model.second),
+        "first_model": _model_card(model.first),
+        "cascade": {**model.facts(), "by_second": summary.by_second or 0},
+    }
+
+
+def _shown_models(done: Sorted, summary: SortSummary) -> dict[str, Any]:
+    """The same for the report, with the model's own facts first."""
+    models = _models(done, summary)
+    return {**models.pop("model"), **models}
+
+
+def _model_card(model: Model) -> dict[str, Any]:
     card = {
         "digest": model.digest,
         "classes": list(model.class_names),
@@ -317,7 +341,7 @@ def _write_run(done: Sorted, summary: SortSummary) -> None:
         "failed": summary.failed,
         "settings": done.options.to_dict(),
         "versions": versions(),
-        "model": _model_card(done),
+        **_models(done, summary),
         "geometry": {"digest": done.key["geometry"]},
         "mask": {"digest": done.key["mask"]},
     }

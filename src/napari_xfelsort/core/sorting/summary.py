@@ -117,6 +117,8 @@ class SortSummary:
         Events decided on by this call; the rest was there already.
     elapsed : float
         Seconds that this call took.
+    by_second : int, optional
+        Where two models decided, the events that the second one decided on.
     """
 
     out: Path
@@ -126,6 +128,7 @@ class SortSummary:
     warnings: list[str] = field(default_factory=list)
     sorted_now: int = 0
     elapsed: float = 0.0
+    by_second: int | None = None
 
     @property
     def events(self) -> int:
@@ -154,6 +157,9 @@ class SortSummary:
         for name, n in self.totals.items():
             share = f"{n / self.events:7.1%}" if self.events else ""
             lines.append(f"  {name:<{width}} {n:>10}  {share}".rstrip())
+        if self.by_second is not None:
+            share = f" ({self.by_second / self.events:.1%})" if self.events else ""
+            lines.append(f"{self.by_second} of them were decided by the second model{share}.")
         if self.sorted_now < self.events:
             kept = self.events - self.sorted_now
             lines.append(f"{kept} of them were sorted by an earlier call and kept.")

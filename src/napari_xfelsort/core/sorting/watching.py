@@ -35,6 +35,7 @@ from napari_xfelsort.core.source import EventSource
 from napari_xfelsort.core.stack import EventStack
 
 if TYPE_CHECKING:
+    from napari_xfelsort.core.cascade import Cascade
     from napari_xfelsort.core.model import Model
 
 #: Opens what is there now.
@@ -155,7 +156,7 @@ def _marks(source: EventSource, numbers: Iterable[int]) -> dict[int, str]:
 
 def watch(
     look: Look,
-    model: Model,
+    model: Model | Cascade,
     out: str | os.PathLike[str],
     workers: int | None = None,
     scheduler: str | None = None,

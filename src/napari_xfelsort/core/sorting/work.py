@@ -22,6 +22,7 @@ from napari_xfelsort.core.source import EventSource
 from napari_xfelsort.core.stack import EventBlock, EventStack
 
 if TYPE_CHECKING:
+    from napari_xfelsort.core.cascade import Cascade
     from napari_xfelsort.core.geometry import Geometry
     from napari_xfelsort.core.model import Model
 
@@ -36,7 +37,7 @@ class Context:
 
     Attributes
     ----------
-    model : Model
+    model : Model or Cascade
         Decides.
     geometry, mask : Geometry, PixelMask, optional
         Of the stack that is sorted.
@@ -46,7 +47,7 @@ class Context:
         Surest and least sure events to report of each class.
     """
 
-    model: Model
+    model: Model | Cascade
     geometry: Geometry | None
     mask: PixelMask | None
     dtype: np.dtype[Any]

@@ -9,9 +9,9 @@ import pytest
 from learning_cases import labelled_run
 from scipy.stats import binom
 
+from napari_xfelsort.core.cascade import Band, Cascade, find_band
 from napari_xfelsort.core.decisions import Decisions
 from napari_xfelsort.core.errors import ModelError, SettingsError
-from napari_xfelsort.core.spi.cascade import Band, Cascade, find_band
 from napari_xfelsort.core.training import train
 
 
@@ -73,7 +73,7 @@ class Asked:
             self.class_names,
             found.chosen,
             found.probabilities[:, ::-1],
-            ["second"] * len(stack),
+            ["odd"] * len(stack),
         )
 
 
@@ -95,7 +95,8 @@ def test_the_second_model_is_asked_what_the_first_leaves_open_and_nothing_else(m
     assert found.decisions.chosen.tolist() == wanted.tolist()
     wanted = np.where(open_[:, np.newaxis], two.probabilities, one.probabilities)
     assert found.decisions.probabilities == pytest.approx(wanted, abs=1e-5)
-    assert [flag == "second" for flag in found.decisions.flags] == open_.tolist()
+    told = np.where(open_, "second model; odd", "first model").tolist()
+    assert found.decisions.flags == told
 
 
 def test_a_cascade_of_a_models_own_test_share(models):
@@ -118,7 +119,7 @@ def test_models_that_do_not_go_together_are_refused(models):
     other = replace(slow, class_names=("good", "blank"))
     with pytest.raises(ModelError, match="same two classes"):
         Cascade(quick, other, Band(0.1, 0.9, 0, 0, 0, 1))
-    with pytest.raises(ModelError, match="same two classes"):
+    with pytest.raises(ModelError, match="'good' and the second for 'bad'"):
         Cascade(quick, replace(slow, positive="bad"), Band(0.1, 0.9, 0, 0, 0, 1))
     with pytest.raises(ModelError, match="band"):
         Cascade(quick, slow, Band(0.9, 0.1, 0, 0, 0, 1))
