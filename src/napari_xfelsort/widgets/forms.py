@@ -46,6 +46,8 @@ class SettingsForm(QWidget):
         For settings that are a word or a number: the words to choose from.
     headings : mapping of str to str, optional
         Words above some settings behind "More", by the setting's name.
+    name : str
+        Object name; a form inside another has one of its own and no buttons.
 
     Attributes
     ----------
@@ -67,9 +69,10 @@ class SettingsForm(QWidget):
         leave_out: Sequence[str] = (),
         offers: Mapping[str, Sequence[str]] | None = None,
         headings: Mapping[str, str] | None = None,
+        name: str = "settings",
     ) -> None:
         super().__init__()
-        self.setObjectName("settings")
+        self.setObjectName(name)
         self.message = Message()
         self._kind = kind
         self._headings = headings or {}
@@ -78,10 +81,10 @@ class SettingsForm(QWidget):
         hints = typing.get_type_hints(kind)
         names = list(first) or list(fields)
         self.inputs: dict[str, Input] = {}
-        for name in dict.fromkeys([*names, *fields]):
-            made = make_input(fields[name], hints[name], (offers or {}).get(name, ()))
+        for each in dict.fromkeys([*names, *fields]):
+            made = make_input(fields[each], hints[each], (offers or {}).get(each, ()))
             made.changed.connect(self._entered)
-            self.inputs[name] = made
+            self.inputs[each] = made
         self._lay_out(fields, names)
         self.set_settings(self._base)
 
@@ -167,6 +170,11 @@ class SettingsForm(QWidget):
         rest = [field for name, field in fields.items() if name not in first]
         if rest:
             column.addWidget(self._more(rest))
+        if self.objectName() == "settings":
+            column.addLayout(self._buttons())
+        column.addWidget(self.message)
+
+    def _buttons(self) -> QHBoxLayout:
         buttons = QHBoxLayout()
         buttons.addWidget(button("Defaults", "settings_reset", "Show the defaults", self.reset))
         buttons.addStretch()
@@ -174,12 +182,11 @@ class SettingsForm(QWidget):
         buttons.addWidget(button("Load…", "settings_load", load, self.load))
         save = "Save the settings to a TOML file, for here and for the command line"
         buttons.addWidget(button("Save…", "settings_save", save, self.save))
-        column.addLayout(buttons)
-        column.addWidget(self.message)
+        return buttons
 
     def _more(self, fields: list[dataclasses.Field[Any]]) -> QCollapsible:
         more = QCollapsible("More", expandedIcon="▼", collapsedIcon="▶")
-        more.setObjectName("settings_more")
+        more.setObjectName(f"{self.objectName()}_more")
         more.setDuration(0)
         held = QWidget()
         held.setLayout(self._form(fields))

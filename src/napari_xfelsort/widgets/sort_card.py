@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import html
-import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_xfelsort.core.cascade import Cascade, CascadeSettings, with_first
 from napari_xfelsort.core.errors import ModelError, XfelsortError
 from napari_xfelsort.core.model import Model, load_model
 from napari_xfelsort.core.stack import EventStack
@@ -24,8 +24,37 @@ _DELAY = 200
 #: Of what may matter; what is wrong has the colour of errors.
 _CAUTION_COLOUR = "#ff9f0a"
 
-#: Gives the model's path, and what it is to sort; each None where it is not named.
-Asked = Callable[[], tuple[str | None, EventStack | Opened | None]]
+
+class Deciders(NamedTuple):
+    """The model files that sort.
+
+    Attributes
+    ----------
+    model : str
+    first : str or None
+        A quicker one that decides first.
+    limits : CascadeSettings
+        What that one may decide by itself.
+    """
+
+    model: str
+    first: str | None = None
+    limits: CascadeSettings = CascadeSettings()
+
+    def load(self) -> Model | Cascade:
+        """What decides.
+
+        Raises
+        ------
+        ModelError
+            If a file is no model, or they do not go together.
+        """
+        first = None if self.first is None else load_model(self.first)
+        return with_first(load_model(self.model), first, **self.limits.to_dict())
+
+
+#: Gives the models, and what they are to sort; each None where it is not named.
+Asked = Callable[[], tuple[Deciders | None, EventStack | Opened | None]]
 
 
 class Card(NamedTuple):
@@ -33,25 +62,25 @@ class Card(NamedTuple):
 
     Attributes
     ----------
-    model : Model or None
+    model : Model, Cascade or None
     problem : str
         Why it cannot be used, in a sentence; empty when nothing hinders.
     cautions : tuple of str
         What a careful colleague would say about using it on these data.
     """
 
-    model: Model | None = None
+    model: Model | Cascade | None = None
     problem: str = ""
     cautions: tuple[str, ...] = ()
 
 
-def read_card(path: str, data: EventStack | Opened | None, report: Report) -> Card:
+def read_card(deciders: Deciders, data: EventStack | Opened | None, report: Report) -> Card:
     """Load a model and hold it against the data, or the first file of them.
 
     Called in a job's thread.
     """
     try:
-        model = load_model(os.path.expanduser(path))
+        model = deciders.load()
     except XfelsortError as error:
         return Card(problem=str(error))
     report(None)
@@ -64,7 +93,7 @@ def read_card(path: str, data: EventStack | Opened | None, report: Report) -> Ca
         return Card(model)
 
 
-def _cautions(model: Model, data: EventStack | Opened | None) -> list[str]:
+def _cautions(model: Model | Cascade, data: EventStack | Opened | None) -> list[str]:
     if isinstance(data, EventStack):
         return model.check(data)
     if data is None:
@@ -133,11 +162,12 @@ class CardView(QWidget):
         if self._job is not None:
             self._is_old = True
             return
-        path, data = self._asked()
-        if path is None:
+        deciders, data = self._asked()
+        if deciders is None:
             self._show(Card())
             return
-        self._job = Job(f"reading {path}", functools.partial(read_card, path, data))
+        work = functools.partial(read_card, deciders, data)
+        self._job = Job(f"reading {deciders.model}", work)
         self._job.succeeded.connect(self._show)
         self._job.ended.connect(self._ended)
         self._job.start()
@@ -153,10 +183,8 @@ class CardView(QWidget):
         model = card.model
         self.text.setVisible(model is not None)
         if model is not None:
-            full = model.report_text()
-            classes = ", ".join(model.class_names)
-            about = full.split("\n\n")[0].splitlines()
-            self.text.setText("\n".join([f"Classes: {classes}", *about]))
+            about, full = _about(model)
+            self.text.setText(about)
             self.text.setToolTip(f"<pre>{html.escape(full)}</pre>")
         notes = [f"Note: {note}" for note in (*card.cautions, *_warnings(model))]
         if card.problem:
@@ -168,5 +196,23 @@ class CardView(QWidget):
         self.updateGeometry()
 
 
-def _warnings(model: Model | None) -> list[str]:
+def _about(model: Model | Cascade) -> tuple[str, str]:
+    """What a model is in a few lines, and all that is known of it."""
+    if not isinstance(model, Cascade):
+        full = model.report_text()
+        return "\n".join([f"Classes: {', '.join(model.class_names)}", full.split("\n\n")[0]]), full
+    about, full = _about(model.second)
+    band = model.band
+    told = (
+        f"First model: takes events from a probability of {band.high:.3g} on and puts those below "
+        f"{band.low:.3g} aside, {100 * band.lost:.2g} % of what is looked for with them (at most "
+        f"{100 * band.lost_at_most:.2g} %). {100 * band.asked:.2g} % of the events that tested it "
+        "were left to the other model."
+    )
+    return f"{about}\n{told}", f"{full}\n\nThe first model:\n\n{model.first.report_text()}"
+
+
+def _warnings(model: Model | Cascade | None) -> list[str]:
+    if isinstance(model, Cascade):  # how they go together is in the lines above
+        return [*(f"First model: {note}" for note in model.first.warnings), *model.second.warnings]
     return [] if model is None else list(model.warnings)

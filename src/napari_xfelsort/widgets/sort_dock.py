@@ -10,6 +10,7 @@ from typing import Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QMessageBox
 
+from napari_xfelsort.core.cascade import CascadeSettings
 from napari_xfelsort.core.decisions import FAILED
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.sorting import SortProgress, SortSettings, SortSummary
@@ -19,6 +20,7 @@ from napari_xfelsort.widgets.dock import Dock
 from napari_xfelsort.widgets.layers import Opened
 from napari_xfelsort.widgets.run import Run
 from napari_xfelsort.widgets.sort_board import SortBoard, WatchBoard
+from napari_xfelsort.widgets.sort_card import Deciders
 from napari_xfelsort.widgets.sort_form import SortParts
 from napari_xfelsort.widgets.sort_opening import ANY, FileOpener, Wanted
 from napari_xfelsort.widgets.sort_order import (
@@ -68,9 +70,12 @@ class SortDock(SortParts, Dock):
             self.source.geometry_file,
             self.source.mask,
             self.model_file,
+            self.first_file,
         ):
             field.chosen.connect(self.card.look_again)
         self.source.dataset.currentTextChanged.connect(self.card.look_again)
+        self.first_file.chosen.connect(self._show_limits)
+        self.limits.changed.connect(self.card.look_again)
         self.watch_box.toggled.connect(self._show_watching)
         self.view.file_chosen.connect(self.show_file)
         self.opener.told.connect(self.message.tell_done)
@@ -105,6 +110,9 @@ class SortDock(SortParts, Dock):
         self.finish_button.setVisible(watching)
         self.sort_button.setText("Watch" if watching else "Sort")
 
+    def _show_limits(self, *_: Any) -> None:
+        self.limits.setVisible(self.first_file.path() is not None)
+
     def _follow_model(self, path: str) -> None:
         """Use the model that was saved last, unless another was chosen."""
         if (self.model_file.path() or "") == self._model_followed:
@@ -133,11 +141,31 @@ class SortDock(SortParts, Dock):
             return None if self.chooser.run is None else self.chooser.run.opened
         return self.source.opened()
 
-    def for_card(self) -> tuple[str | None, EventStack | Opened | None]:
-        """The model and the data that were entered, as far as they were."""
+    def _deciders(self) -> Deciders | None:
+        """The models that were entered.
+
+        Raises
+        ------
+        SettingsError
+            If a limit of the first is no number, or out of range.
+        """
+        model, first = self.model_file.path(), self.first_file.path()
+        if model is None:
+            return None
+        if first is None:
+            return Deciders(os.path.expanduser(model))
+        limits = self.limits.settings()
+        assert isinstance(limits, CascadeSettings)
+        return Deciders(os.path.expanduser(model), os.path.expanduser(first), limits)
+
+    def for_card(self) -> tuple[Deciders | None, EventStack | Opened | None]:
+        """The models and the data that were entered, as far as they were."""
         of_run = self.what.currentIndex() == _OPEN_RUN and self.chooser.run is not None
         data = self.chooser.run.stack if of_run else self._opened()
-        return self.model_file.path(), data
+        try:
+            return self._deciders(), data
+        except SettingsError:  # which is told beside the limit
+            return None, data
 
     def order(self) -> SortOrder:
         """What was entered.
@@ -155,8 +183,8 @@ class SortDock(SortParts, Dock):
                 if of_run
                 else "Choose the files, folder or list to sort."
             )
-        model, out = self.model_file.path(), self.out.path()
-        if model is None:
+        deciders, out = self._deciders(), self.out.path()
+        if deciders is None:
             raise SettingsError("Choose the model to sort with; the Train dock makes one.")
         if out is None:
             raise SettingsError("Choose a folder for the results.")
@@ -167,7 +195,7 @@ class SortDock(SortParts, Dock):
         return SortOrder(
             self.chooser.run.stack if is_stack else opened,
             opened,
-            os.path.expanduser(model),
+            deciders,
             os.path.abspath(os.path.expanduser(out)),
             *self.where.team(),
             settings,

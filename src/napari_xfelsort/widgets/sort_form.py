@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_xfelsort.core.cascade import CascadeSettings
 from napari_xfelsort.core.sorting import SortSettings
 from napari_xfelsort.widgets.dock import PathField, RunChooser, button, row
 from napari_xfelsort.widgets.forms import SettingsForm
@@ -80,6 +81,16 @@ class SortParts:
         buttons.setLayout(row(self.source.folder, self.add_folder))
         self.model_file = PathField("model", "file", "Choose a model", _MODELS, "model file")
         self.model_file.line.setToolTip("The model that decides: a file NAME.xfelmodel")
+        title = "Choose a quick model that decides first"
+        self.first_file = PathField(
+            "first_model", "file", title, _MODELS, "none: one model decides"
+        )
+        self.first_file.line.setToolTip(
+            "Optional: a quick model of the same two classes that decides first; the model above "
+            "is asked only about what it leaves open"
+        )
+        self.limits = SettingsForm(CascadeSettings, name="limits")
+        self.limits.setVisible(False)
         self.card = CardView(self.for_card)
         self.out = PathField(
             "out", "new folder", "Choose a folder for the results", placeholder="folder"
@@ -102,6 +113,8 @@ class SortParts:
         form.addRow("", self.chooser)
         form.addRow(self.source)
         form.addRow("Model", self.model_file)
+        form.addRow("First model", self.first_file)
+        form.addRow(self.limits)
         form.addRow(self.card)
         form.addRow("Results", self.out)
         form.addRow(self.where)

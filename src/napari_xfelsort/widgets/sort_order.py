@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from napari_xfelsort.core.cascade import Cascade
 from napari_xfelsort.core.decisions import FAILED, UNSURE
 from napari_xfelsort.core.errors import OtherResultsError
-from napari_xfelsort.core.model import Model, load_model
+from napari_xfelsort.core.model import Model
 from napari_xfelsort.core.sorting import (
     ClusterSettings,
     SortProgress,
@@ -22,6 +23,7 @@ from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.readers import open_stack
 from napari_xfelsort.widgets.layers import Opened
 from napari_xfelsort.widgets.sort_board import SortBoard, WatchBoard
+from napari_xfelsort.widgets.sort_card import Deciders
 from napari_xfelsort.widgets.workers import Report
 
 
@@ -34,8 +36,10 @@ class SortOrder(NamedTuple):
         An open run's events, or how to open others.
     opened : Opened
         How they were or will be opened.
-    model, out : str
-        Model file and folder for the results.
+    deciders : Deciders
+        Model files.
+    out : str
+        Folder for the results.
     workers : int or None
     scheduler : str or None
     cluster : ClusterSettings or None
@@ -46,7 +50,7 @@ class SortOrder(NamedTuple):
 
     data: EventStack | Opened
     opened: Opened
-    model: str
+    deciders: Deciders
     out: str
     workers: int | None
     scheduler: str | None
@@ -66,7 +70,7 @@ class SortOrder(NamedTuple):
         report : callable
             Given the board that tells how far it is.
         """
-        model = load_model(self.model)
+        model = self.deciders.load()
         report(None)
         try:
             if self.watching is not None:
@@ -84,7 +88,7 @@ class SortOrder(NamedTuple):
             **self.settings.to_dict(),
         }
 
-    def _sort(self, model: Model, overwrite: bool, report: Report) -> SortOutcome:
+    def _sort(self, model: Model | Cascade, overwrite: bool, report: Report) -> SortOutcome:
         data = self.data
         if isinstance(data, Opened):
             data = open_stack(list(data.paths), data.geometry, data.mask, data.dataset)
@@ -102,7 +106,7 @@ class SortOrder(NamedTuple):
         return SortOutcome(self, made, board)
 
     def _watch(
-        self, model: Model, overwrite: bool, stop: Callable[[], bool], report: Report
+        self, model: Model | Cascade, overwrite: bool, stop: Callable[[], bool], report: Report
     ) -> SortOutcome:
         from napari_xfelsort.readers.watching import watch
 
@@ -133,7 +137,7 @@ class SortOrder(NamedTuple):
         return SortOutcome(self, made, board)
 
 
-def _names(model: Model) -> tuple[str, ...]:
+def _names(model: Model | Cascade) -> tuple[str, ...]:
     return (*model.class_names, UNSURE, FAILED)
 
 
@@ -168,6 +172,8 @@ def told(summary: SortSummary, kept: int | None = None) -> str:
     """
     counts = ", ".join(f"{n} {name}" for name, n in summary.totals.items())
     parts = [f"{plural(summary.events, 'event')} of {summary.n_files} sorted: {counts}."]
+    if summary.by_second is not None:
+        parts.append(f"{summary.by_second} of them were decided by the second model.")
     parts += _kept(summary.events - summary.sorted_now if kept is None else kept)
     if summary.problems:
         parts.append(f"{plural(len(summary.problems), 'problem')}, see the table.")
