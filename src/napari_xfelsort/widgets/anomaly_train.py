@@ -31,7 +31,7 @@ from napari_xfelsort.widgets.dock import (
     label_folder_field,
     row,
 )
-from napari_xfelsort.widgets.inputs import needs_focus_for_wheel
+from napari_xfelsort.widgets.inputs import grey_out, needs_focus_for_wheel
 
 SUFFIX, NETWORK_SUFFIX = ".xfelanomalies", ".xfelmodel"
 FILTER = f"Model of anomalies (*{SUFFIX})"
@@ -103,7 +103,7 @@ class TrainPanel(QCollapsible):
         for name in ("best", *LEARNERS, NETWORK):
             self.learner.addItem(_LEARNERS.get(name, name.replace("_", " ")), name)
         needs_focus_for_wheel(self.learner)
-        self._grey_out(what_is_missing())
+        grey_out(self.learner, NETWORK, what_is_missing())
         self.sides = QComboBox()
         self.sides.setObjectName("picture_sizes")
         tip = (
@@ -152,12 +152,6 @@ class TrainPanel(QCollapsible):
         self.collapse(animate=False)
         self.learner.currentIndexChanged.connect(self._choose)
         self._choose()
-
-    def _grey_out(self, why: str) -> None:
-        """No network to choose where none can be trained, with the reason."""
-        item = self.learner.model().item(self.learner.findData(NETWORK))
-        item.setEnabled(not why)
-        item.setToolTip(why)
 
     def _choose(self, index: int = 0) -> None:
         self.form.setRowVisible(self.sides, self.learner.currentData() == NETWORK)

@@ -48,6 +48,8 @@ class SettingsForm(QWidget):
         Words above some settings behind "More", by the setting's name.
     name : str
         Object name; a form inside another has one of its own and no buttons.
+    without : str
+        What is the case where a value is not given, if the help does not say so.
 
     Attributes
     ----------
@@ -70,6 +72,7 @@ class SettingsForm(QWidget):
         offers: Mapping[str, Sequence[str]] | None = None,
         headings: Mapping[str, str] | None = None,
         name: str = "settings",
+        without: str = "",
     ) -> None:
         super().__init__()
         self.setObjectName(name)
@@ -82,7 +85,7 @@ class SettingsForm(QWidget):
         names = list(first) or list(fields)
         self.inputs: dict[str, Input] = {}
         for each in dict.fromkeys([*names, *fields]):
-            made = make_input(fields[each], hints[each], (offers or {}).get(each, ()))
+            made = make_input(fields[each], hints[each], (offers or {}).get(each, ()), without)
             made.changed.connect(self._entered)
             self.inputs[each] = made
         self._lay_out(fields, names)

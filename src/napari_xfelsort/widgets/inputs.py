@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, SpinBox
@@ -16,6 +16,8 @@ from napari_xfelsort.core.errors import SettingsError
 
 #: Whole numbers that any file format keeps exactly.
 _MOST = 2**53
+#: What is the case where no value is given, and nothing says what that means.
+_NONE = "none"
 
 
 class Input(QWidget):
@@ -90,6 +92,31 @@ class ChoiceInput(Input):
 
     def show_value(self, value: Any) -> None:
         self._box.value = value
+
+
+class OptionalChoiceInput(Input):
+    """One of some values that have names, or none of them.
+
+    Parameters
+    ----------
+    without : str
+        What is the case when none is chosen.
+    choices : mapping of str to object
+        The values by their names.
+    """
+
+    def __init__(self, name: str, without: str, choices: Mapping[str, Any]) -> None:
+        self._box = QComboBox()
+        for word, value in ((without, None), *choices.items()):
+            self._box.addItem(word, value)
+        super().__init__(name, self._box)
+        self._box.currentIndexChanged.connect(self._tell)
+
+    def value(self) -> Any:
+        return self._box.currentData()
+
+    def show_value(self, value: Any) -> None:
+        self._box.setCurrentIndex(max(0, self._box.findData(value)))
 
 
 class ManyChoicesInput(Input):
@@ -168,13 +195,21 @@ class TextInput(Input):
         Whether the value is a tuple.
     optional : bool
         Whether an empty line means no value.
+    without : str
+        What is the case then, shown in the empty line.
     """
 
     def __init__(
-        self, name: str, kinds: tuple[type, ...], many: bool = False, optional: bool = False
+        self,
+        name: str,
+        kinds: tuple[type, ...],
+        many: bool = False,
+        optional: bool = False,
+        without: str = "",
     ) -> None:
         self._kinds, self._many, self._optional = kinds, many, optional
         self._line = LineEdit()
+        self._line.native.setPlaceholderText(without)
         super().__init__(name, self._line.native)
         self._line.changed.connect(self._tell)
 
@@ -226,7 +261,9 @@ class OfferInput(Input):
         self._box.setCurrentText(_written(value))
 
 
-def make_input(field: dataclasses.Field[Any], hint: Any, offers: Sequence[str] = ()) -> Input:
+def make_input(
+    field: dataclasses.Field[Any], hint: Any, offers: Sequence[str] = (), without: str = ""
+) -> Input:
     """The input that suits a setting.
 
     Parameters
@@ -237,6 +274,8 @@ def make_input(field: dataclasses.Field[Any], hint: Any, offers: Sequence[str] =
         Its resolved type.
     offers : sequence of str
         Words to choose from where other values may be typed.
+    without : str
+        What is the case where no value is given; by default what the help says.
 
     Raises
     ------
@@ -252,17 +291,24 @@ def make_input(field: dataclasses.Field[Any], hint: Any, offers: Sequence[str] =
         kinds = (typing.get_args(kinds[0])[0],)
     if not set(kinds) <= {int, float, str, bool}:
         raise TypeError(f"no input can be made for settings of type {hint}")
+    without = without or _case_without(rules.get("help", ""))
     if rules.get("choices"):
+        if optional and not many:
+            named = {word.replace("_", " "): word for word in rules["choices"]}
+            return OptionalChoiceInput(field.name, without, named)
         made = ManyChoicesInput if many else ChoiceInput
         return made(field.name, rules["choices"])
     if offers:
         return OfferInput(field.name, _numbers_first(kinds), offers)
-    if kinds == (bool,) and not (many or optional):
+    if kinds == (bool,) and not many:
+        if optional:
+            return OptionalChoiceInput(field.name, without, {"yes": True, "no": False})
         return FlagInput(field.name)
     if kinds == (int,) and not many:
-        without = _case_without(rules.get("help", "")) if optional else ""
-        return WholeNumberInput(field.name, rules["minimum"], rules["maximum"], without)
-    return TextInput(field.name, _numbers_first(kinds), many, optional)
+        case = without if optional else ""
+        return WholeNumberInput(field.name, rules["minimum"], rules["maximum"], case)
+    shown = "" if without == _NONE else without
+    return TextInput(field.name, _numbers_first(kinds), many, optional, shown if optional else "")
 
 
 def read_text(name: str, text: str, kinds: tuple[type, ...]) -> Any:
@@ -297,7 +343,14 @@ def _written(value: Any) -> str:
 
 def _case_without(help: str) -> str:
     """What is the case where a number is not given, if the help says so in one word."""
-    return next((word for word in ("unlimited", "automatic") if word in help.lower()), "none")
+    return next((word for word in ("unlimited", "automatic") if word in help.lower()), _NONE)
+
+
+def grey_out(box: QComboBox, value: Any, why: str) -> None:
+    """No value to choose that cannot be had, with the reason; there is one if that is empty."""
+    item = box.model().item(box.findData(value))
+    item.setEnabled(not why)
+    item.setToolTip(why)
 
 
 class _WheelFilter(QObject):

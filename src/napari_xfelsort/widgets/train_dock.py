@@ -24,11 +24,22 @@ from napari_xfelsort.widgets.train_form import TrainForm
 from napari_xfelsort.widgets.train_relabel import RelabellingDock
 from napari_xfelsort.widgets.train_results import COMPARED, REPORT, ResultsPanel
 from napari_xfelsort.widgets.train_summary import SummaryPanel
-from napari_xfelsort.widgets.train_work import FITS, Summary, Task, Trained, learning, training
+from napari_xfelsort.widgets.train_work import (
+    EPOCHS,
+    EVENTS,
+    Step,
+    Summary,
+    Task,
+    Trained,
+    learning,
+    training,
+)
 from napari_xfelsort.widgets.workers import Job, Report
 
 _SUFFIX = ".xfelmodel"
 _FILTER = f"Model (*{_SUFFIX})"
+#: What is not stopped half way, by what is counted.
+_ONE = {EPOCHS: "epoch"}
 
 
 class TrainDock(RelabellingDock):
@@ -45,7 +56,7 @@ class TrainDock(RelabellingDock):
         self.model: Model | None = None
         self._folder = ""
         self._trained: Trained | None = None
-        self._fitting = False
+        self._step, self._kept = Step(), False
         self._build(napari_viewer)
         self.chooser.run_chosen.connect(self._use_run)
         self._use_run(self.chooser.run)
@@ -133,10 +144,16 @@ class TrainDock(RelabellingDock):
             self.message.tell_error("Choose the folder of labels to train with.")
             return
         try:
-            task = Task(self._run.stack, folder, self.form.settings(), self.region.region())
+            settings = self.form.settings()
+            network = None if compare else self.form.network_settings()
+            task = Task(self._run.stack, folder, settings, self.region.region(), network)
         except (SettingsError, RegionError) as error:
             self.message.tell_error(str(error))
             return
+        if network is not None and self.form.missing:
+            self.message.tell_error(self.form.missing)
+            return
+        self._kept = getattr(network, "resume", False)
         job = Job("training a model", training(task, compare))
         job.succeeded.connect(self._made)
         job.stopped.connect(self._stopped)
@@ -144,28 +161,35 @@ class TrainDock(RelabellingDock):
 
     def _start(self, job: Job, doing: str) -> None:
         self.message.tell("")
-        self._fitting = False
+        self._step = Step(EVENTS)
         job.progressed.connect(self._show_progress)
         self.progress.start(doing)
         self.run_job(job)
 
     def cancel(self) -> None:
         """Ask the work to stop."""
-        self.finishing = "this fit" if self._fitting else Dock.finishing
+        what, done, total, _ = self._step
+        reading = what == EVENTS and done < total
+        self.finishing = Dock.finishing if reading else f"this {_ONE.get(what, 'fit')}"
         super().cancel()
 
-    def _show_progress(self, state: tuple[str, int, int] | None) -> None:
-        what, done, total = state or (FITS, 0, 1)
-        self._fitting = what == FITS or done >= total
-        if what == FITS and total > 1:
-            self.progress.show_counts((done, total), FITS)
-        elif self._fitting:
-            self.progress.start("Fitting the model…")
-        else:
+    def _show_progress(self, state: Step | None) -> None:
+        before, self._step = self._step, state or Step()
+        what, done, total, note = self._step
+        if note and note != before.note:
+            self.message.tell(note)
+        if what != EVENTS and total > 1:
+            self.progress.show_counts((done, total), what)
+        elif what == EVENTS and done < total:
             self.progress.show_counts((done, total))
+        else:
+            self.progress.start("Fitting the model…")
 
     def _stopped(self) -> None:
-        self.message.tell("Stopped; no model was made.")
+        kept = ""
+        if self._kept and self._step.what == EPOCHS:
+            kept = " What the networks learnt is kept; Train goes on from there."
+        self.message.tell(f"Stopped; no model was made.{kept}")
 
     def _made(self, made: Trained) -> None:
         self._trained = made
@@ -336,7 +360,7 @@ class TrainDock(RelabellingDock):
         self.train_button = button("Train", "train", tip, self.train)
         tip = "Train every model on the same events, and show them side by side"
         self.compare_button = button("Compare all", "compare", tip, self.compare)
-        tip = "Stop training; nothing is kept of it"
+        tip = "Stop training; of networks what they learnt is kept, of others nothing"
         self.cancel_button = button("Cancel", "cancel", tip, self.cancel)
         tip = "Load a model file and see how well that model does"
         self.load_button = button("Load model…", "load_model", tip, self.load)

@@ -10,12 +10,15 @@ from magicgui.widgets import FloatSpinBox
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QLabel
 
+from napari_xfelsort.core.deep.networks import what_is_missing
+from napari_xfelsort.core.deep.spi_settings import SpiNetworkSettings
 from napari_xfelsort.core.errors import SettingsError
 from napari_xfelsort.core.learning.comparison import comparison_fits
 from napari_xfelsort.core.settings import Settings
-from napari_xfelsort.core.train_settings import THRESHOLD_RULES, TrainSettings
+from napari_xfelsort.core.train_settings import NETWORKS, THRESHOLD_RULES, TrainSettings
+from napari_xfelsort.widgets.dock import Message
 from napari_xfelsort.widgets.forms import SettingsForm
-from napari_xfelsort.widgets.inputs import OfferInput, needs_focus_for_wheel
+from napari_xfelsort.widgets.inputs import OfferInput, grey_out, needs_focus_for_wheel
 
 #: Settings that only some algorithms have.
 _OF_MODELS = {
@@ -53,6 +56,9 @@ _OF_KINDS = {
     "metadata": ("metadata",),
 }
 _FIRST = ("model", "target", "kinds", "bin", "normalise", "split", "threshold", "search")
+#: Settings that networks do not have, and those of theirs that are shown first.
+_NOT_OF_NETWORKS = ("search", "calibration", "components", "folds", "cross_validate")
+_FIRST_OF_NETWORKS = ("preset", "recipe", "epochs", "strength", "device")
 _HEADINGS = {
     "bin_statistic": "Features",
     "recall": "Decisions",
@@ -87,7 +93,15 @@ class TrainForm(SettingsForm):
         self.fits = QLabel()
         self.fits.setObjectName("fits")
         self.fits.setWordWrap(True)
+        self.network = _network_form()
+        self.missing = what_is_missing()
+        self.lacking = Message()
+        self.lacking.setObjectName("network_missing")
+        self.rows.addRow(self.network)
+        self.rows.addRow(self.lacking)
         self.rows.addRow(self.fits)
+        for name in NETWORKS:
+            grey_out(self.inputs["model"].main, name, self.missing)
         self.share.changed.connect(self._shared)
         self.changed.connect(self._show_what_matters)
         self.offer_targets((), False)
@@ -97,6 +111,24 @@ class TrainForm(SettingsForm):
         settings = super().settings()
         assert isinstance(settings, TrainSettings)
         return settings
+
+    def network_settings(self) -> SpiNetworkSettings | None:
+        """How networks are trained, None where the model is none.
+
+        Raises
+        ------
+        SettingsError
+            If a value is no number where one is needed, or out of range.
+        """
+        if self.inputs["model"].value() not in NETWORKS:
+            return None
+        settings = self.network.settings()
+        assert isinstance(settings, SpiNetworkSettings)
+        return settings
+
+    def reset(self) -> None:
+        super().reset()
+        self.network.reset()
 
     def set_settings(self, settings: Settings) -> None:
         assert isinstance(settings, TrainSettings)
@@ -133,6 +165,7 @@ class TrainForm(SettingsForm):
         for name, models in _OF_MODELS.items():
             self._let(name, model in models)
         self._show_what_features_need()
+        self._show_what_networks_need(model in NETWORKS)
         rule = self.inputs["threshold"].value()
         self._let("recall", rule == "high_recall")
         for name in ("cost_false_good", "cost_lost_good"):
@@ -141,6 +174,14 @@ class TrainForm(SettingsForm):
         for name in ("search_score", "search_limit"):
             self._let(name, searching)
         self._count_fits()
+
+    def _show_what_networks_need(self, is_network: bool) -> None:
+        self.network.setVisible(is_network)
+        self.lacking.tell_error(self.missing if is_network else "")
+        for name in _NOT_OF_NETWORKS:
+            # What networks refuse can still be taken back.
+            unset = self.inputs[name].value() == getattr(TrainSettings, name)
+            self._let(name, not (is_network and unset))
 
     def _show_what_features_need(self) -> None:
         kinds = set(self.inputs["kinds"].value())
@@ -167,13 +208,24 @@ class TrainForm(SettingsForm):
             self.fits.setText("")
             return
         try:
-            text += f", comparing all models {_fits(comparison_fits(settings))}"
+            others = f", comparing all models {_fits(comparison_fits(settings))}"
         except SettingsError:
-            text += "; the search is too long to compare all models"
-        if settings.search != "none":
+            others = "; the search is too long to compare all models"
+        text += others
+        if settings.model in NETWORKS:
+            text = "How long it takes is measured first and told when training begins"
+            text += others.replace("all models", "all other models")
+        elif settings.search != "none":
             sets = settings.search_fits // settings.folds
             text += f". The search tries {sets} sets of parameters on {settings.folds} parts"
         self.fits.setText(f"{text}.")
+
+
+def _network_form() -> SettingsForm:
+    """A form for whatever networks can be told, what matters most first."""
+    known = {field.name for field in dataclasses.fields(SpiNetworkSettings)}
+    first = [name for name in _FIRST_OF_NETWORKS if name in known]
+    return SettingsForm(SpiNetworkSettings, first, name="network", without="by recipe")
 
 
 def _fits(n: int) -> str:

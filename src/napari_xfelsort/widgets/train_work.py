@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from napari_xfelsort.core.deep.spi_fit import training_time
+from napari_xfelsort.core.deep.spi_settings import SpiNetworkSettings
 from napari_xfelsort.core.errors import LabelError, XfelsortError
 from napari_xfelsort.core.features import Progress
 from napari_xfelsort.core.labels import LabelStore
@@ -25,16 +27,35 @@ from napari_xfelsort.core.training_set import labelled_events
 from napari_xfelsort.widgets.workers import Report
 
 #: What is counted while a model is made.
-EVENTS, FITS = "events", "fits"
+EVENTS, FITS, EPOCHS = "events", "fits", "epochs"
+
+
+class Step(NamedTuple):
+    """How far work is.
+
+    Attributes
+    ----------
+    what : str
+        What is counted.
+    done, total : int
+    note : str
+        A sentence that stays; empty for none.
+    """
+
+    what: str = FITS
+    done: int = 0
+    total: int = 1
+    note: str = ""
 
 
 class Task(NamedTuple):
-    """What a model is made of."""
+    """What a model is made of; how networks are trained where it is one."""
 
     stack: EventStack
     folder: str
     settings: TrainSettings
     region: Region
+    network: SpiNetworkSettings | None = None
 
 
 class Trained(NamedTuple):
@@ -83,16 +104,16 @@ class Summary(NamedTuple):
     why_not: str = ""
 
 
-def told(report: Report, what: str) -> Progress:
+def told(report: Report, what: str, note: str = "") -> Progress:
     """A progress function of core, from a report."""
-    return lambda done, total: report((what, done, total))
+    return lambda done, total: report(Step(what, done, total, note))
 
 
 def training(task: Task, compare: bool) -> Callable[[Report], Trained]:
     """Work that trains a model, or every model."""
 
     def work(report: Report) -> Trained:
-        stack, folder, settings, region = task
+        stack, folder, settings, region, network = task
         store = LabelStore(folder, create=False)
         prepared = prepare(stack, store, settings, region, told(report, EVENTS))
         labels = labels_of_events(labelled_events(stack, store, settings.target))
@@ -101,7 +122,11 @@ def training(task: Task, compare: bool) -> Callable[[Report], Trained]:
             comparison = compare_prepared(prepared, settings, fit_progress=fits)
             made = Trained(task, prepared, labels, comparison=comparison)
         else:
-            made = Trained(task, prepared, labels, train_prepared(prepared, settings, fits))
+            if network is not None:
+                report(Step(EPOCHS, note="Measuring how long training takes…"))
+                fits = told(report, EPOCHS, training_time(prepared, settings, network)[1])
+            model = train_prepared(prepared, settings, fits, network)
+            made = Trained(task, prepared, labels, model)
         report(None)  # where a request to stop is heard that came during the last fit
         return made
 
