@@ -188,7 +188,8 @@ class SettingsForm(QWidget):
         return buttons
 
     def _more(self, fields: list[dataclasses.Field[Any]]) -> QCollapsible:
-        more = QCollapsible("More", expandedIcon="▼", collapsedIcon="▶")
+        title = "More" if self.objectName() == "settings" else f"More of the {self.objectName()}"
+        more = QCollapsible(title, expandedIcon="▼", collapsedIcon="▶")
         more.setObjectName(f"{self.objectName()}_more")
         more.setDuration(0)
         held = QWidget()

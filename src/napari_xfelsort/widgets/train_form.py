@@ -203,19 +203,21 @@ class TrainForm(SettingsForm):
         """Say how long it will take, in fits, before it is begun."""
         try:
             settings = self.settings()
-            text = f"Training takes {_fits(settings.planned_fits)}"
         except SettingsError:
             self.fits.setText("")
             return
-        try:
-            others = f", comparing all models {_fits(comparison_fits(settings))}"
-        except SettingsError:
-            others = "; the search is too long to compare all models"
-        text += others
         if settings.model in NETWORKS:
-            text = "How long it takes is measured first and told when training begins"
-            text += others.replace("all models", "all other models")
-        elif settings.search != "none":
+            self.fits.setText(
+                "How long it takes is measured first, and told when training begins. Compare all "
+                "leaves networks out."
+            )
+            return
+        text = f"Training takes {_fits(settings.planned_fits)}"
+        try:
+            text += f", comparing all models {_fits(comparison_fits(settings))}"
+        except SettingsError:
+            text += "; the search is too long to compare all models"
+        if settings.search != "none":
             sets = settings.search_fits // settings.folds
             text += f". The search tries {sets} sets of parameters on {settings.folds} parts"
         self.fits.setText(f"{text}.")
