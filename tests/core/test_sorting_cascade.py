@@ -19,6 +19,7 @@ from sorting_cases import (
     results,
     stack_of,
 )
+from spi_pictures import run as pictures
 
 import napari_xfelsort as xs
 from napari_xfelsort.core.cascade import BY_SECOND, Cascade, CascadeSettings, with_first
@@ -201,3 +202,28 @@ def test_models_and_limits_that_do_not_go_together_are_refused(trained, tmp_path
     with pytest.raises(ModelError, match="frames of"):
         xs.sort(larger, slow, tmp_path / "out", first=quick)
     assert with_first(slow, None, **CascadeSettings().to_dict()) is slow
+
+
+def test_a_network_decides_on_what_is_left(tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch (extra deep) is not installed")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        stack, labels = pictures(90)
+        options = {"split": "event", "cache": False, "workers": 0, "target": "single"}
+        small = {"recipe": "cpu", "parts": 2, "epochs": 1, "batch": 8, "device": "cpu"}
+        quick = train(stack, labels, model="random_forest", **options)
+        net = train(stack, labels, model="spi_cnn", resume=False, **small, **options)
+        new, _ = pictures(60, seed=3)
+        limits = {"loss": 0.0, "precision": 2.0}
+        summary = xs.sort(new, net, tmp_path, workers=0, first=quick, block_events=25, **limits)
+        one, two = quick.predict(new), net.predict(new)
+        low = Cascade.of_models(quick, net, **limits).band.low
+        asked = one.probabilities[:, quick.class_names.index("single")] >= low
+        other = next(name for name in net.class_names if name != "single")
+        read = Decisions.read_csv(tmp_path / "decisions" / "run1.cxi.csv")
+        assert 0 < asked.sum() < 60
+        assert summary.by_second == asked.sum()
+        assert read.chosen.tolist() == np.where(asked, two.chosen, other).tolist()
+    finally:
+        torch.set_num_threads(threads)
