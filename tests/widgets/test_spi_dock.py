@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QTableWidget,
 )
+from spi_user import select
 
 from napari_xfelsort.core.events import EventId
 from napari_xfelsort.core.lists import read_list
@@ -119,16 +120,6 @@ def message(dock):
 def few_classes(dock):
     for name, value in FEW.items():
         dock.classes.form.inputs[name].show_value(value)
-
-
-def select(dock, *names):
-    table = dock.choosing.table
-    table.clearSelection()
-    table.setSelectionMode(QTableWidget.SelectionMode.MultiSelection)
-    for k in range(table.rowCount()):
-        if table.item(k, 0).text() in names:
-            table.selectRow(k)
-    table.setSelectionMode(QTableWidget.SelectionMode.ExtendedSelection)
 
 
 def pick(*paths):

@@ -8,7 +8,8 @@ import shutil
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QTableWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton
+from spi_user import select
 
 from napari_xfelsort.core.spi import kept_selections
 from napari_xfelsort.core.spi.kept_selections import FOLDER, REMOVED
@@ -57,16 +58,6 @@ def close(dock, qtbot):
 
 def press(dock, name, qtbot):
     qtbot.mouseClick(dock.findChild(QPushButton, name), Qt.MouseButton.LeftButton)
-
-
-def select(dock, *names):
-    table = dock.choosing.table
-    table.clearSelection()
-    table.setSelectionMode(QTableWidget.SelectionMode.MultiSelection)
-    for k in range(table.rowCount()):
-        if table.item(k, 0).text() in names:
-            table.selectRow(k)
-    table.setSelectionMode(QTableWidget.SelectionMode.ExtendedSelection)
 
 
 def contents(dock):
