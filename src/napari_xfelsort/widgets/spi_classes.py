@@ -307,7 +307,7 @@ class ClassesTab(SpiTab):
         tip = "Show the next event of these classes"
         browse = button("Next event", "next_of_classes", tip, self._next)
         tip = (
-            "A new selection of this one without the events that every run puts into the other "
+            "A new selection: this one without the events that every run puts into the other "
             "classes"
         )
         less = button("Take the others from", "take_away", tip, self._take_away)
@@ -319,9 +319,13 @@ class ClassesTab(SpiTab):
         tip = "Write lists of all classes, tables and averages into the folder"
         self.write_button = button("Write", "write_classes", tip, self._write)
         column.addLayout(row(keep, sure, browse))
-        tip = "Choose the classes of whose events this selection has a tenth, or more"
+        tip = "Choose the classes of whose events the selection has a tenth, or more"
         voted = button("Voted ones", "voted_classes", tip, self._pick_voted)
-        for line in (row(voted, less, self.of), row(self.folder, self.write_button)):
+        other = QFormLayout()
+        other.setContentsMargins(0, 0, 0, 0)
+        other.addRow("Selection", self.of)
+        column.addLayout(other)
+        for line in (row(voted, less), row(self.folder, self.write_button)):
             column.addLayout(line)
         line.setStretch(0, 1)
         return part

@@ -91,6 +91,7 @@ def _graph(architecture: str, shape: tuple[int, int], tensors: Mapping[str, Floa
         past = convolved(before, f"{name}.short", block.stride, 0) if block.shortcut else x
         x = add("Add", inside, past)
     x = add("Flatten", add("GlobalAveragePool", active(x, "norm")))
+    x = linear(x, "last")
     inputs = [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["n", 1, *shape])]
     if "beside.norm0.weight" in tensors:
         numbers = len(tensors["beside.norm0.weight"])
@@ -98,8 +99,7 @@ def _graph(architecture: str, shape: tuple[int, int], tensors: Mapping[str, Floa
         y = normed("beside", "beside.norm0")
         for number in (1, 2):
             y = active(linear(y, f"beside.linear{number}"), f"beside.norm{number}")
-        x = add("Concat", x, y, axis=1)
-    x = linear(x, "last")
+        x = add("Mean", x, linear(y, "beside.last"))
     graph = helper.make_graph(
         nodes,
         "network",

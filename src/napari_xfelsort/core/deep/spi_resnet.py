@@ -2,8 +2,8 @@
 
 Of Assalauova et al. (2022): 16 filters that double up to 256, strided convolutions, batch
 norm, leaky ReLU, mean over the last map, which is about 6 x 6. A network may be given numbers
-beside the picture (statistics of rings): two layers of their own, which join the means of the
-last map. Nothing is imported before a network is run.
+beside the picture (statistics of rings): two layers that judge by them alone. The network says
+the mean of the log odds of both. Nothing is imported before a network is run.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def spi_shapes(
                 f"beside.linear{number}.weight": (_BESIDE, before),
                 f"beside.linear{number}.bias": (_BESIDE,),
             } | _norm(f"beside.norm{number}", _BESIDE)
-        last += _BESIDE
+        shapes |= {"beside.last.weight": (classes, _BESIDE), "beside.last.bias": (classes,)}
     return shapes | {"last.weight": (classes, last), "last.bias": (classes,)}
 
 
@@ -126,7 +126,7 @@ def new_spi_tensors(
         if len(size) == 4 or (".linear" in name and len(size) == 2):
             spread = math.sqrt(2 / math.prod(size[1:]))
             values = random.standard_normal(size, np.float32) * np.float32(spread)
-        elif name == "last.weight":
+        elif name.endswith("last.weight"):
             bound = 1 / math.sqrt(size[1])
             values = random.uniform(-bound, bound, size).astype(np.float32)
         else:
@@ -170,11 +170,18 @@ class SpiNetwork:
                 tensor = tensor.contiguous(memory_format=self.layout)
             self.tensors[name] = tensor
 
-    def logits(self, pictures: Any, beside: Any = None, learning: bool = False) -> Any:
+    def logits(self, pictures: Any, beside: Any = None) -> Any:
         """What the network says of pictures (n, 1, rows, columns); shape (n, classes).
 
-        ``beside`` (n, numbers) is what is given beside them. ``learning`` takes means and
-        variances of these pictures, and keeps running ones.
+        ``beside`` (n, numbers) is what is given beside them.
+        """
+        said = self.judgements(pictures, beside)
+        return sum(said) / len(said)
+
+    def judgements(self, pictures: Any, beside: Any = None, learning: bool = False) -> list[Any]:
+        """What the network says by the pictures and, if so, by the numbers beside them.
+
+        ``learning`` takes means and variances of these pictures, and keeps running ones.
         """
         from torch.nn import functional
 
@@ -184,9 +191,14 @@ class SpiNetwork:
         for block in self.blocks:
             x = self._block(x, block, learning)
         x = self._active(x, "norm", learning).mean((2, 3))
+        said = [self._linear(x, "last")]
         if "beside.norm0.weight" in own:
-            x = self._joined(x, beside, learning)
-        return functional.linear(x, own["last.weight"], own["last.bias"])
+            y = self._normed(beside, "beside.norm0", learning)
+            for number in (1, 2):
+                y = self._linear(y, f"beside.linear{number}")
+                y = self._active(y, f"beside.norm{number}", learning)
+            said.append(self._linear(y, "beside.last"))
+        return said
 
     def logits_of(
         self, seen: NDArray[np.float32], beside: NDArray[np.float32] | None = None
@@ -229,17 +241,10 @@ class SpiNetwork:
             x = functional.conv2d(active, own[f"{name}.short.weight"], None, block.stride)
         return x + y
 
-    def _joined(self, x: Any, beside: Any, learning: bool) -> Any:
-        """What the last map comes to, and after it what comes of the numbers beside."""
+    def _linear(self, x: Any, name: str) -> Any:
         from torch.nn import functional
 
-        own = self.tensors
-        y = self._normed(beside, "beside.norm0", learning)
-        for number in (1, 2):
-            name = f"beside.linear{number}"
-            y = functional.linear(y, own[f"{name}.weight"], own[f"{name}.bias"])
-            y = self._active(y, f"beside.norm{number}", learning)
-        return torch_module().cat([x, y], 1)
+        return functional.linear(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
 
     def _active(self, x: Any, norm: str, learning: bool) -> Any:
         from torch.nn import functional

@@ -248,8 +248,9 @@ class SpiTrainer:
                 beside = torch.from_numpy(self.rings.of(values)).to(self.device)
             truth = torch.from_numpy(self.data.single[drawn].astype(np.int64)).to(self.device)
             with torch.autocast(self.device, torch.bfloat16, enabled=self.low):
-                logits = network.logits(batch, beside, learning=True)
-            loss = functional.cross_entropy(logits.float(), truth, weights)
+                said = network.judgements(batch, beside, learning=True)
+            # Each learns by itself: joined before, they lean on each other and fail together.
+            loss = sum(functional.cross_entropy(each.float(), truth, weights) for each in said)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
