@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # Where the demo writes; xfelsort-demo, or the first such name that is free.
 OUT ?=
 PYTEST_ARGS ?=
+# That share the tests (tests/conftest.py says which goes where); 0 for all in one.
+TEST_PROCESSES ?= 2
 # Threads that wait for each other make small fits a hundred times slower on a busy machine.
 ONE_THREAD := OMP_NUM_THREADS=1
 
@@ -32,7 +34,7 @@ demo: $(VENV)/.installed-base
 test: $(VENV)/.installed-dev
 	tools/install-system-packages
 	tools/install-system-packages chromium
-	$(ONE_THREAD) tools/with-display $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(ONE_THREAD) tools/with-display $(BIN)/python -m pytest -n $(TEST_PROCESSES) $(PYTEST_ARGS)
 
 search: $(VENV)/.installed-dev
 	$(ONE_THREAD) tools/with-display $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=search $(PYTEST_ARGS)
