@@ -324,6 +324,7 @@ class Tour:
         from napari_xfelsort.widgets.reading import open_layers
         from napari_xfelsort.widgets.runs import runs_of
 
+        self.viewer.layers.clear()  # the view is of all that is open
         made = simulate_spi(self.work / "virus", n_events=300, single=0.3, photons=20_000)
         run = runs_of(self.viewer).add(open_layers(Opened((str(made.data),), str(made.geometry))))
         dock = self.dock("SPI")
