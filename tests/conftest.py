@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,10 @@ def shows_windows_or_starts_processes(module: Path) -> bool:
     return module.parent.name in ("widgets", "end_to_end") or module.stem in WITH_PROCESSES
 
 
+#: Modules of `end_to_end` that show no window and end no process: commands of one process.
+COMMANDS = re.compile(r"test_(center_cli|lists_elsewhere|cli_(?!view|watch).*)")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With ``-n``, a module runs in one process, and all with windows or processes in the same.
@@ -67,8 +72,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByModule(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            module = nodeid.partition("::")[0]
-            return "windows" if shows_windows_or_starts_processes(Path(module)) else module
+            module = Path(nodeid.partition("::")[0])
+            alone = shows_windows_or_starts_processes(module)
+            return "windows" if alone and not COMMANDS.fullmatch(module.stem) else module.stem
 
     return ByModule(config, log)
 
