@@ -9,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from napari.utils.theme import get_theme
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QVBoxLayout, QWidget
 
 from napari_xfelsort.core.metrics import evaluate
@@ -205,3 +207,21 @@ def test_a_folder_that_is_not_there_is_told(plot, qtbot, monkeypatch, tmp_path):
         plot.save()
     assert told.args[1] is False
     assert "p.png" in told.args[0]
+
+
+def test_a_dock_may_go_while_its_plot_is_drawn(viewer, qapp, capfd):
+    plot = Plot(viewer, "late")
+    plot.draw(lambda figure: figure.subplots().plot([1, 2]), 100)
+    canvas = plot._canvas
+    canvas.resize(200, 100)
+
+    def gone(renderer):
+        plot.release()
+        plot.deleteLater()
+        qapp.sendPostedEvents(plot, QEvent.Type.DeferredDelete)
+        assert not isalive(canvas)
+
+    canvas.figure.draw = gone
+    canvas._draw_pending = True
+    canvas._draw_idle()  # which tells what went wrong on the terminal
+    assert capfd.readouterr().err == ""

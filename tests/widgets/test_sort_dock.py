@@ -174,15 +174,17 @@ def _line(process: psutil.Process) -> str:
 
 @pytest.fixture
 def hold(monkeypatch):
-    """Holds a sort back at a block: an event says that it is there, another lets it go."""
+    """Holds a sort back at a block, and when files are done: an event says that it is there,
+    another lets it go."""
 
-    def at(n_blocks: int) -> tuple[threading.Event, threading.Event]:
+    def at(n_blocks: int, n_files: int = 0) -> tuple[threading.Event, threading.Event]:
         note, reached, go_on, seen = SortBoard.note, threading.Event(), threading.Event(), []
 
         def counted(board: SortBoard, progress: SortProgress) -> None:
             note(board, progress)
             seen.extend([progress] * bool(progress.file))
-            if len(seen) == n_blocks and not reached.is_set():
+            enough = len(seen) >= n_blocks and progress.done_files >= n_files
+            if enough and not reached.is_set():
                 reached.set()
                 assert go_on.wait(120)
 
@@ -273,7 +275,7 @@ def test_cancel_keeps_what_is_done_and_the_same_folder_goes_on(
     monkeypatch.setattr("napari_xfelsort.widgets.workers.REPORT_SECONDS", 0.0)
     enter(workers=workers)
     before = processes()
-    reached, go_on = hold(12)
+    reached, go_on = hold(12, n_files=1)
     press("sort", wait=False)
     qtbot.waitUntil(reached.is_set, timeout=SECONDS)
     press("cancel", wait=False)

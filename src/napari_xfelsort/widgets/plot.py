@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QSizePolicy, QVBoxLayout, QWidget
 
@@ -183,7 +184,12 @@ def _canvas_class() -> Any:
             with warnings.catch_warnings():
                 # A dock may be too narrow for a moment, while it is laid out.
                 warnings.filterwarnings("ignore", "constrained_layout not applied")
-                super().draw()
+                try:
+                    super().draw()
+                except RuntimeError:
+                    if isalive(self):
+                        raise
+                    # The dock is no more since the drawing began.
 
     return Canvas
 
