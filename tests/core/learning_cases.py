@@ -6,6 +6,7 @@ import numpy as np
 
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
+from napari_xfelsort.core.training import train
 
 
 def labelled_run(n_files=4, n=40, seed=0, step=8.0, shape=(6, 8), name="run{}.cxi", classes=2):
@@ -31,3 +32,12 @@ def blobs(n=120, n_features=6, classes=2, seed=0, apart=1.0):
         size=n_features
     )
     return matrix.astype(np.float32), numbers
+
+
+def quick_and_slow():
+    """A quick model that is sometimes wrong, and another, of the same events."""
+    stack, labels = labelled_run(n=60, step=4)
+    options = {"split": "event", "cache": False, "workers": 0}
+    quick = train(stack, labels, model="naive_bayes", bin=3, **options)
+    slow = train(stack, labels, model="logistic_regression", **options)
+    return quick, slow

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from learning_cases import labelled_run
+from learning_cases import labelled_run, quick_and_slow
 from scipy.stats import binom
 
 from napari_xfelsort.core.cascade import Band, Cascade, find_band
 from napari_xfelsort.core.decisions import Decisions
 from napari_xfelsort.core.errors import ModelError, SettingsError
-from napari_xfelsort.core.training import train
 
 
 def test_the_band_loses_no_more_than_it_may_and_says_how_sure_that_is():
@@ -51,11 +50,7 @@ def test_bands_at_the_ends():
 
 @pytest.fixture(scope="module")
 def models():
-    stack, labels = labelled_run(n=60, step=4)
-    options = {"split": "event", "cache": False, "workers": 0}
-    quick = train(stack, labels, model="naive_bayes", bin=3, **options)
-    slow = train(stack, labels, model="logistic_regression", **options)
-    return quick, slow
+    return quick_and_slow()
 
 
 class Asked:

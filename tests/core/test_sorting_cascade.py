@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learning_cases import labelled_run
+from learning_cases import labelled_run, quick_and_slow
 from sorting_cases import (
     BAND,
     MeanModel,
@@ -95,11 +95,7 @@ def test_events_that_a_model_cannot_read_fail_with_its_reason(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained():
-    stack, labels = labelled_run(n=60, step=4)
-    options = {"split": "event", "cache": False, "workers": 0}
-    quick = train(stack, labels, model="naive_bayes", bin=3, **options)
-    slow = train(stack, labels, model="logistic_regression", **options)
-    return quick, slow
+    return quick_and_slow()
 
 
 def test_trained_models_decide_as_each_does_by_itself(trained, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -43,12 +45,19 @@ def append(path: Path, good: list[bool], seed: int = 0) -> None:
         data[n:] = frames(good, seed)
 
 
-def make_model(path: Path) -> Path:
+def write_all(folder: Path, files: Mapping[str, list[bool]]) -> None:
+    """A folder of such files."""
+    folder.mkdir()
+    for k, (name, good) in enumerate(files.items()):
+        write(folder / name, good, k)
+
+
+def make_model(path: Path, kind: str = "logistic_regression", seed: int = 99, **how) -> Path:
     """A model that tells bright frames from dark ones."""
     good = [True, False] * 30
-    stack = EventStack([ArraySource(frames(good, 99), "a.cxi")])
+    stack = EventStack([ArraySource(frames(good, seed), "a.cxi")])
     labels = ["good" if each else "bad" for each in good]
-    xs.train(stack, labels, model="logistic_regression").save(path)
+    xs.train(stack, labels, model=kind, **how).save(path)
     return path
 
 
@@ -137,6 +146,20 @@ class SortUser:
         self.wait(lambda: self.dock.job is None and not self.dock.opener.busy)
         self.wait(lambda: self.dock.card.is_current)
         self.dock.release()
+
+
+@contextmanager
+def at_dock(viewer, qtbot, data: Path, model: Path, out: Path) -> Iterator[SortUser]:
+    """Someone at a dock who has entered other data, a model and where results go."""
+    dock = SortDock(viewer)
+    dock.resize(340, 1600)
+    dock.show()
+    someone = SortUser(dock, qtbot)
+    someone.choose("what", "other data")
+    someone.enter(data=data, model=model, out=out)
+    yield someone
+    someone.close()
+    dock.close()
 
 
 def written(out: Path) -> dict[str, bytes]:

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLineEdit, QMessageBox, QPushButton
-from sort_user import DATA, SECONDS, SortUser, make_model, write
+from sort_user import DATA, SECONDS, at_dock, make_model, write
 
 from napari_xfelsort.widgets import export_dialog
-from napari_xfelsort.widgets.sort_dock import SortDock
 from napari_xfelsort.widgets.workers import counted
 
 T, F = True, False
@@ -36,16 +35,9 @@ def data(tmp_path):
 @pytest.fixture
 def person(viewer, qtbot, model, data, tmp_path):
     """Someone who has sorted the files."""
-    dock = SortDock(viewer)
-    dock.resize(340, 1600)
-    dock.show()
-    someone = SortUser(dock, qtbot)
-    someone.choose("what", "other data")
-    someone.enter(data=tmp_path / "data", model=model, out=tmp_path / "out")
-    someone.press("sort")
-    yield someone
-    someone.close()
-    dock.close()
+    with at_dock(viewer, qtbot, tmp_path / "data", model, tmp_path / "out") as someone:
+        someone.press("sort")
+        yield someone
 
 
 @pytest.fixture

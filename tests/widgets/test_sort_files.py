@@ -9,14 +9,13 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from sort_user import SortUser, make_model, write, written
+from sort_user import at_dock, make_model, write, write_all, written
 
 import napari_xfelsort as xs
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
 from napari_xfelsort.widgets.runs import runs_of
 from napari_xfelsort.widgets.sort_board import SortBoard
-from napari_xfelsort.widgets.sort_dock import SortDock
 from napari_xfelsort.widgets.sort_table import SortModel, SortRow
 
 T, F = True, False
@@ -30,19 +29,9 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def person(viewer, qtbot, model, tmp_path):
-    dock = SortDock(viewer)
-    dock.resize(340, 1600)
-    dock.show()
-    someone = SortUser(dock, qtbot)
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for k, (name, good) in enumerate(FILES.items()):
-        write(folder / name, good, k)
-    someone.choose("what", "other data")
-    someone.enter(data=folder, model=model, out=tmp_path / "out")
-    yield someone
-    someone.close()
-    dock.close()
+    write_all(tmp_path / "data", FILES)
+    with at_dock(viewer, qtbot, tmp_path / "data", model, tmp_path / "out") as someone:
+        yield someone
 
 
 def shown(viewer) -> tuple[str, int]:

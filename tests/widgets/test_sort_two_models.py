@@ -5,13 +5,12 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from sort_user import BLOCK, SortUser, frames, make_model, write, written
+from sort_user import BLOCK, at_dock, frames, make_model, write_all, written
 
 import napari_xfelsort as xs
 from napari_xfelsort.core.cascade import Cascade
 from napari_xfelsort.core.source import ArraySource
 from napari_xfelsort.core.stack import EventStack
-from napari_xfelsort.widgets.sort_dock import SortDock
 
 T, F = True, False
 
@@ -20,29 +19,16 @@ T, F = True, False
 def models(tmp_path_factory):
     """A model and a quicker one."""
     folder = tmp_path_factory.mktemp("two")
-    quick = folder / "quick.xfelmodel"
-    good = [True, False] * 30
-    stack = EventStack([ArraySource(frames(good, 98), "a.cxi")])
-    labels = ["good" if each else "bad" for each in good]
-    xs.train(stack, labels, model="naive_bayes", bin=2).save(quick)
+    quick = make_model(folder / "quick.xfelmodel", "naive_bayes", 98, bin=2)
     return make_model(folder / "second.xfelmodel"), quick
 
 
 @pytest.fixture
 def person(viewer, qtbot, models, tmp_path):
-    dock = SortDock(viewer)
-    dock.resize(340, 1600)
-    dock.show()
-    someone = SortUser(dock, qtbot)
     folder = tmp_path / "data"
-    folder.mkdir()
-    for k, good in enumerate(([F, F, T, F, T], [F] * 5 + [T] * 4)):
-        write(folder / f"{k}.cxi", good, k)
-    someone.choose("what", "other data")
-    someone.enter(data=folder, model=models[0], out=tmp_path / "out")
-    yield someone
-    someone.close()
-    dock.close()
+    write_all(folder, {"0.cxi": [F, F, T, F, T], "1.cxi": [F] * 5 + [T] * 4})
+    with at_dock(viewer, qtbot, folder, models[0], tmp_path / "out") as someone:
+        yield someone
 
 
 def test_a_first_model_sorts_as_it_does_without_a_dock(person, models, tmp_path):

@@ -6,14 +6,13 @@ import shutil
 
 import pytest
 from qtpy.QtWidgets import QComboBox
-from sort_user import BLOCK, SortUser, append, make_model, write, written
+from sort_user import BLOCK, SortUser, append, at_dock, make_model, write, written
 from typer.testing import CliRunner
 
 from napari_xfelsort.cli import app
 from napari_xfelsort.core.sorting import HitPoint, SortProgress, WatchProgress
 from napari_xfelsort.widgets.sort_board import WatchBoard
 from napari_xfelsort.widgets.sort_course import moments
-from napari_xfelsort.widgets.sort_dock import SortDock
 
 T, F = True, False
 #: Good of 8: 3; of 10: 7; of 5: 4.
@@ -29,16 +28,9 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def person(viewer, qtbot, model, tmp_path):
-    dock = SortDock(viewer)
-    dock.resize(340, 1600)
-    dock.show()
-    someone = SortUser(dock, qtbot)
     (tmp_path / "live").mkdir()
-    someone.choose("what", "other data")
-    someone.enter(data=tmp_path / "live", model=model, out=tmp_path / "out")
-    yield someone
-    someone.close()
-    dock.close()
+    with at_dock(viewer, qtbot, tmp_path / "live", model, tmp_path / "out") as someone:
+        yield someone
 
 
 def counts(person, file: str) -> tuple[str, str, str]:

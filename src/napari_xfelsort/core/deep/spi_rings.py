@@ -24,7 +24,7 @@ def n_ring_statistics(layout: PictureLayout) -> int:
     """How many numbers a network is given of a picture."""
     from napari_xfelsort.core.features.scattering import PARTICLE_STATISTICS
 
-    return len(PARTICLE_STATISTICS) * _n_rings(layout)
+    return len(PARTICLE_STATISTICS) * _n_rings(_polar(layout)[0])
 
 
 class SpiRings:
@@ -56,7 +56,7 @@ class SpiRings:
         from napari_xfelsort.core.features.scattering import DIRECTIONS
 
         away, angle = _polar(layout)
-        self.n = _n_rings(layout)
+        self.n = _n_rings(away)
         nearest, farthest = float(away.min()), float(away.max())
         share = (away - nearest) / max(farthest - nearest, 1e-6)
         self._ring = np.minimum((share * self.n).astype(np.int32), self.n - 1)
@@ -95,6 +95,5 @@ def _polar(layout: PictureLayout) -> tuple[NDArray[np.float64], NDArray[np.float
     return np.hypot(y, x), np.arctan2(y, x)
 
 
-def _n_rings(layout: PictureLayout) -> int:
-    away = _polar(layout)[0]
+def _n_rings(away: NDArray[np.float64]) -> int:
     return int(np.clip(np.ptp(away), 1, _RINGS))
